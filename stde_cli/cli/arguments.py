@@ -1,0 +1,22 @@
+import argparse
+from typing import NoReturn
+
+from stde_cli.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with faults reported as every other fault is."""
+
+    def __init__(self, command: str, description: str):
+        super().__init__(prog=f"stde {command}", description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(self.prog, None, message, f"see: {self.prog} --help")
+
+
+def positive(text: str) -> int:
+    """An argument type: a whole number of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
+    return number

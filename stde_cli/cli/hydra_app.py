@@ -1,0 +1,96 @@
+"""Run a command behind Hydra: its overrides, flags, sweeps and launchers, with our errors."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from stde_cli.cli.hydra_errors import explain
+from stde_cli.config.schema import register
+from stde_cli.errors import Interrupted, StdeError
+
+
+def config_directory() -> Path:
+    """configs/: inside the package where it was installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def run(command: str, arguments: list[str], task: Callable[[DictConfig], float | None]) -> int:
+    """Compose `command`'s configuration from `arguments` and hand it to `task`, once or often.
+
+    Raises:
+        UsageError: Hydra refuses the arguments, or the task its configuration.
+        StdeError: what the task raises; in a sweep, after the other jobs have run.
+    """
+    register()
+    # A class of the user's own, named by _target_, may lie where the command is given.
+    # The environment hands it on to the processes of a sweep's launcher.
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+    guarded = _Task(command, task)
+    application = hydra.main(
+        version_base="1.3", config_path=str(config_directory()), config_name=command
+    )(guarded)
+    # Hydra would print its own errors, in several lines; told so, it raises them instead.
+    environment = mock.patch.dict(os.environ, HYDRA_FULL_ERROR="1")
+    with environment, mock.patch.object(sys, "argv", [f"stde {command}", *arguments]):
+        try:
+            application()
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, config_directory(), command) from error
+        except SystemExit as stop:
+            return int(stop.code or 0)
+    if guarded.error is not None:
+        raise guarded.error
+    return 0
+
+
+class _Task:
+    """The task, with errors kept from Hydra's own reporting in a single run.
+
+    In a sweep they are raised: Hydra, or the launcher's other processes, let the remaining jobs run
+    and raise the first error at the end. An interrupt ends the sweep.
+    """
+
+    def __init__(self, command: str, task: Callable[[DictConfig], float | None]):
+        self._command, self._task = command, task
+        self.error: StdeError | None = None
+
+    @property
+    def __module__(self) -> str:
+        return self._task.__module__
+
+    def __call__(self, config: DictConfig) -> float | None:
+        hydra_config = HydraConfig.get()
+        with open_dict(config):
+            config.choices = {
+                key.split("@")[0]: name
+                for key, name in hydra_config.runtime.choices.items()
+                if not key.startswith("hydra/") and name is not None
+            }
+        try:
+            return self._guarded(config)
+        except StdeError as error:
+            if hydra_config.mode == RunMode.RUN:
+                self.error = error
+                return None
+            if isinstance(error, Interrupted):
+                raise KeyboardInterrupt from error
+            raise
+
+    def _guarded(self, config: DictConfig) -> float | None:
+        try:
+            return self._task(config)
+        except OmegaConfBaseException as error:
+            raise explain(error, config_directory(), self._command) from error

@@ -1,0 +1,52 @@
+"""stde list: what can be chosen, each with the line that its YAML file opens with."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from stde_cli.cli.arguments import Parser
+from stde_cli.errors import UsageError
+
+_GROUPS = {
+    "pde": "pde",
+    "solution": "pde/solution",
+    "network": "network",
+    "estimator": "estimator",
+    "sampler": "estimator/sampler",
+    "loss": "loss",
+    "optimizer": "optimizer",
+    "schedule": "schedule",
+    "tracker": "tracker",
+    "experiment": "experiment",
+}
+
+
+def main(arguments: list[str]) -> int:
+    from stde_cli.cli.hydra_app import config_directory
+
+    parser = Parser("list", "What can be chosen on the command line.")
+    parser.add_argument(
+        "group", nargs="?", help=f"one of {', '.join(_GROUPS)}; all of them without it"
+    )
+    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="your own files too")
+    options = parser.parse_args(arguments)
+    if options.group is not None and options.group not in _GROUPS:
+        raise UsageError("group", options.group, "no such group", f"one of {', '.join(_GROUPS)}")
+    if options.config_dir is not None and not options.config_dir.is_dir():
+        raise UsageError("--config-dir", options.config_dir, "no such directory")
+    console = Console(highlight=False, soft_wrap=True)
+    for group in [options.group] if options.group else _GROUPS:
+        key = _GROUPS[group]
+        console.print(f"{'+' if key == 'experiment' else ''}{key}=", style="bold", markup=False)
+        table = Table.grid(padding=(0, 2))
+        for directory in filter(None, (config_directory(), options.config_dir)):
+            for file in sorted((directory / key).glob("*.yaml")):
+                table.add_row(f"  {file.stem}", _opening_line(file))
+        console.print(table)
+    return 0
+
+
+def _opening_line(file: Path) -> str:
+    lines = [line[1:].strip() for line in file.read_text().splitlines() if line.startswith("#")]
+    return next((line for line in lines if not line.startswith("@package")), "")

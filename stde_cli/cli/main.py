@@ -1,0 +1,79 @@
+"""`stde COMMAND ...`: find the command, run it, turn its errors into one line and a status."""
+
+import importlib
+import sys
+
+from stde_cli import __version__
+from stde_cli.errors import Interrupted, StdeError, UsageError
+
+COMMANDS = {
+    "solve": "train one PDE; -m sweeps over several values",
+    "resume": "go on with an interrupted run",
+    "evaluate": "errors and residual of a run on fresh points",
+    "predict": "u and its derivatives at your points",
+    "bench": "speed and memory of estimators, side by side",
+    "list": "the PDEs, networks, estimators, optimizers ... that can be chosen",
+    "doctor": "devices, memory, versions: what would stop a run",
+    "completion": "the tab completion of bash, zsh or fish",
+}
+
+_HELP = """\
+Solve high-dimensional and high-order PDEs by the Stochastic Taylor Derivative Estimator.
+
+usage: stde COMMAND [arguments]
+
+{commands}
+
+  stde solve pde=allen_cahn dim=100000 steps=50
+  stde solve -m seed=0,1,2 optimizer.learning_rate=1e-3,3e-4
+  stde COMMAND --help
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        lines = (f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+        print(_HELP.format(commands="\n".join(lines)), end="")
+        return 0
+    if arguments[0] == "--version":
+        print(f"stde {__version__}")
+        return 0
+    try:
+        return _run(arguments[0], arguments[1:])
+    except StdeError as error:
+        return _fail(str(error), error.status)
+    except KeyboardInterrupt as error:
+        cause = error.__cause__
+        status = cause.status if isinstance(cause, Interrupted) else 130
+        return _fail(str(cause or "interrupted"), status)
+    except BrokenPipeError:
+        # The reader of a pipe left, as `| head` does.
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", 2)
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    if name == "_complete":
+        module = "completion"
+    elif name in COMMANDS:
+        module = name
+    else:
+        import difflib
+
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        mend = f"did you mean {near[0]}?" if near else "see: stde --help"
+        raise UsageError(name, None, "no such command", mend)
+    # Each command imports what it needs, and only when it is asked for.
+    command = importlib.import_module(f"stde_cli.cli.{module}")
+    return (command.complete if name == "_complete" else command.main)(arguments)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"stde: {' '.join(message.split())}", file=sys.stderr)
+    return status

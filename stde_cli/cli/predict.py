@@ -1,0 +1,54 @@
+"""stde predict RUN --points FILE --out FILE: u and its derivatives at the user's points."""
+
+from pathlib import Path
+
+from stde_cli.cli.arguments import Parser
+from stde_cli.runs import RunDirectory
+
+
+def main(arguments: list[str]) -> int:
+    parser = Parser("predict", "u, and on request its derivatives, at your points.")
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    parser.add_argument(
+        "--points",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".npy of shape (count, dim), or .csv with a point a line",
+    )
+    parser.add_argument(
+        "--derivatives",
+        default="",
+        metavar="LIST",
+        help="comma-separated: laplacian, u_x3, u_x1x2; coordinates are counted from 1",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".npy of shape (count, columns), or .csv with a header",
+    )
+    options = parser.parse_args(arguments)
+    run = RunDirectory.open(options.run)
+
+    from stde_cli import trained
+    from stde_cli.points import PointsFile, open_values
+
+    loaded = trained.load(run)
+    dim = loaded.config.dim
+    names = [name.strip() for name in options.derivatives.split(",") if name.strip()]
+    operators = trained.parse_derivatives(names, dim)
+    points = PointsFile(options.points, dim)
+    predictor = trained.Predictor(loaded.ansatz, operators, dim)
+    values = open_values(options.out, points.count, predictor.columns)
+    try:
+        for batch in points.batches(predictor.batch):
+            values.write(predictor(batch))
+    except BaseException:
+        values.abandon()
+        raise
+    values.close()
+    columns = ", ".join(predictor.columns)
+    print(f"{options.out}: {points.count:,} points, columns {columns}, from step {loaded.step}")
+    return 0

@@ -1,0 +1,32 @@
+"""stde resume RUN: go on from the newest checkpoint."""
+
+import shlex
+from pathlib import Path
+
+from stde_cli.cli.arguments import Parser
+from stde_cli.runs import RunDirectory
+
+
+def main(arguments: list[str]) -> int:
+    parser = Parser(
+        "resume",
+        "Go on from the newest checkpoint of RUN, to the same result, bit for bit, "
+        "as a run that was never interrupted.",
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    options = parser.parse_args(arguments)
+    run = RunDirectory.open(options.run)
+    summary = run.read_summary()
+
+    from stde_cli.reporting.summary import show_summary
+
+    if summary["status"] == "finished":
+        print(f"{run.path} is finished already")
+    else:
+        from stde_cli import session
+        from stde_cli.config import saved
+
+        command = shlex.join(["stde", "resume", str(run.path)])
+        summary = session.resume(saved.load(run), run, command=command)
+    show_summary(summary)
+    return 0

@@ -1,0 +1,138 @@
+"""From a configuration to the objects it describes."""
+
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import optax
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from stde_cli._types import PRNGKey, ScalarField
+from stde_cli.errors import UsageError
+from stde_cli.prng import make_key
+from stde_cli.tracking import Tracker
+from stde_cli.training import Problem, TrainerState, initial_state
+
+
+class Keys(NamedTuple):
+    """Independent keys of a run, all from its seed."""
+
+    pde: PRNGKey
+    network: PRNGKey
+    training: PRNGKey
+    test: PRNGKey
+    residual: PRNGKey
+
+
+class Built(NamedTuple):
+    """What `solve` needs beside the configuration itself."""
+
+    problem: Problem
+    schedule: optax.Schedule
+    initialise: Callable[[], TrainerState]
+    keys: Keys
+
+
+def configure_jax(config: DictConfig) -> None:
+    """Apply `runtime` to JAX. Must come before the first array."""
+    runtime = config.runtime
+    # JAX's remarks on backends that are not there would land in the middle of ours.
+    logging.getLogger("jax").setLevel(logging.WARNING)
+    # Memory that a run does not need stays free, and its peak can be seen.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if runtime.platform:
+        jax.config.update("jax_platforms", runtime.platform)
+    jax.config.update("jax_enable_x64", runtime.precision == "float64")
+    precision = runtime.matmul_precision
+    jax.config.update("jax_default_matmul_precision", None if precision == "default" else precision)
+    if runtime.compilation_cache:
+        jax.config.update("jax_compilation_cache_dir", runtime.compilation_cache)
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise UsageError(
+            "runtime.platform", runtime.platform, "JAX finds no such device", "see: stde doctor"
+        ) from error
+
+
+def build(config: DictConfig) -> Built:
+    """Instantiate everything but the parameters, which `initialise` draws.
+
+    Raises:
+        UsageError: a target cannot be imported, or refuses its arguments.
+    """
+    root = make_key(config.seed, config.runtime.generator)
+    keys = Keys(*jax.random.split(root, len(Keys._fields)))
+    schedule = _make(
+        config, "schedule", learning_rate=config.optimizer.learning_rate, steps=config.steps
+    )
+    problem = Problem(
+        pde=_make(config, "pde", dim=config.dim, key=keys.pde),
+        estimator=_make(config, "estimator"),
+        loss=_make(config, "loss"),
+        optimizer=_optimizer(config, schedule),
+        points=config.train.points,
+        key=keys.training,
+    )
+    network = _maker(config, "network")
+
+    def make_network(dim: int, *, key: PRNGKey) -> ScalarField:
+        return _call(config, "network", network, {"key": key}, dim)
+
+    initialise = partial(initial_state, problem, make_network, key=keys.network)
+    _check_estimator(config, problem, initialise)
+    return Built(problem, schedule, initialise, keys)
+
+
+def build_tracker(config: DictConfig) -> Tracker:
+    return _make(config, "tracker")
+
+
+def _optimizer(config: DictConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+    optimizer = _make(config, "optimizer", learning_rate=schedule)
+    clip = config.train.gradient_clip
+    return optimizer if clip is None else optax.chain(optax.clip_by_global_norm(clip), optimizer)
+
+
+def _check_estimator(
+    config: DictConfig, problem: Problem, initialise: Callable[[], TrainerState]
+) -> None:
+    """Trace the estimator on the network once: it may refuse an operator or an activation."""
+
+    def estimate():
+        field, pde, dim = initialise().ansatz, problem.pde, problem.pde.domain.dim
+        directions = problem.estimator.draw(dim, key=problem.key)
+        return problem.estimator(field, pde.operators, jax.numpy.zeros(dim), directions)
+
+    try:
+        eqx.filter_eval_shape(estimate)
+    except ValueError as error:
+        raise UsageError("estimator", config.choices.get("estimator"), str(error)) from error
+
+
+def _make(config: DictConfig, group: str, /, **arguments: Any) -> Any:
+    return _call(config, group, _maker(config, group), arguments)
+
+
+def _maker(config: DictConfig, group: str) -> Callable[..., Any]:
+    """The target of `group` with the configured arguments filled in."""
+    # Arrays, tracers and functions are passed in the call: OmegaConf would copy them.
+    settings = {"_partial_": True, "_convert_": "all"}
+    return _call(config, group, instantiate, settings, config[group])
+
+
+def _call(
+    config: DictConfig, group: str, function: Callable[..., Any], named: dict[str, Any], *plain: Any
+) -> Any:
+    """Call, and turn what a class says of its arguments into an error at `group`."""
+    try:
+        return function(*plain, **named)
+    except (InstantiationException, ValueError, TypeError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise UsageError(group, config.choices.get(group), reason) from error

@@ -1,0 +1,106 @@
+"""The typed part of the configuration. Groups such as `pde` are free: any class can be a target."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class TrainConfig:
+    points: int = 100
+    """Collocation points a step."""
+    gradient_clip: float | None = None
+    """Largest global norm of the gradient."""
+    log_every: int | None = None
+    """Steps between lines of metrics.jsonl; null: a hundredth of the run."""
+    steps_per_call: int | None = None
+    """Most steps in one compiled call; null: as many as half a second holds."""
+
+
+@dataclass
+class EvaluationConfig:
+    points: int = 20_000
+    """Test points of the final errors."""
+    every: int | None = None
+    """Steps between errors during training; null: a tenth of the run."""
+    monitor_points: int = 2_000
+    """Test points of the errors during training, and of the final residual."""
+
+
+@dataclass
+class CheckpointConfig:
+    every: int | None = None
+    """Steps between checkpoints; null: by time alone."""
+    minutes: float = 10.0
+    """Longest time between checkpoints."""
+    keep: int = 2
+    """Checkpoints kept, the newest ones."""
+
+
+@dataclass
+class RuntimeConfig:
+    platform: str | None = None
+    """cpu, gpu or tpu; null: the best there is."""
+    precision: str = "float32"
+    matmul_precision: str = "default"
+    generator: str = "fused_threefry"
+    compilation_cache: str | None = None
+    """Directory of compiled programs, for faster starts."""
+    check_memory: bool = True
+    """Refuse a run whose step needs more memory than is free."""
+
+
+@dataclass
+class SolveConfig:
+    """`stde solve`."""
+
+    dim: int = MISSING
+    seed: int = MISSING
+    steps: int = MISSING
+    run_dir: str | None = None
+    """Where the run is kept; null: a new directory under runs/."""
+    resume: str = "never"
+    """auto: go on from this configuration's own unfinished run, if there is one."""
+    pde: Any = MISSING
+    network: Any = MISSING
+    estimator: Any = MISSING
+    loss: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    tracker: Any = MISSING
+    choices: dict[str, str] = field(default_factory=dict)
+    """The name chosen in each group, filled in by the command line."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+
+@dataclass
+class BenchConfig:
+    methods: list[str] = MISSING
+    """Keys of `variants`, measured in this order; ratios are against the last."""
+    variants: dict[str, list[str]] = MISSING
+    """The overrides that make each method."""
+    blocks: int = 7
+    """Timed blocks a method; the median counts."""
+    block_seconds: float = 2.0
+    """About how long a block runs; at least one step."""
+    out: str | None = None
+    """Where the JSON list goes."""
+
+
+@dataclass
+class BenchmarkConfig(SolveConfig):
+    """`stde bench`: a solve configuration, run by several estimators without keeping anything."""
+
+    bench: BenchConfig = field(default_factory=BenchConfig)
+
+
+def register() -> None:
+    """Make the schemas known to Hydra, under the names that the YAML files extend."""
+    store = ConfigStore.instance()
+    store.store(name="solve_schema", node=SolveConfig)
+    store.store(name="bench_schema", node=BenchmarkConfig)

@@ -1,0 +1,19 @@
+from abc import abstractmethod
+
+import equinox as eqx
+
+from stde_cli._types import Points, PRNGKey
+
+
+class AbstractDomain(eqx.Module):
+    """A set in R^dim with a distribution of interior and of boundary points."""
+
+    dim: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
+        """Independent points inside."""
+
+    @abstractmethod
+    def sample_boundary(self, points: int, *, key: PRNGKey) -> Points:
+        """Independent points on the boundary."""

@@ -1,0 +1,45 @@
+"""What a user is told when a run cannot go on, and the exit status that goes with it."""
+
+
+class StdeError(Exception):
+    """Base of every error that is shown as one line, without a traceback."""
+
+    status = 1
+
+
+class UsageError(StdeError):
+    """A value that the user gave cannot work.
+
+    Args:
+        where: the config key or command-line argument, as the user would type it.
+        value: the value found there.
+        why: what is wrong with it.
+        mend: what to type instead.
+    """
+
+    status = 2
+
+    def __init__(self, where: str, value: object, why: str, mend: str = ""):
+        self.where, self.value, self.why, self.mend = where, value, why, mend
+        line = f"{where}={value}: {why}" if value is not None else f"{where}: {why}"
+        super().__init__(f"{line}; {mend}" if mend else line)
+
+    def __reduce__(self):
+        # Sweeps run in other processes: the parts must survive pickling.
+        return type(self), (self.where, self.value, self.why, self.mend)
+
+
+class RunFailed(StdeError):
+    """The run started properly and then failed, for example by turning non-finite."""
+
+
+class Interrupted(StdeError):
+    """A signal stopped the run after its state was saved; status is 128 + signal number."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.signal_number = signal_number
+        self.status = 128 + signal_number
+
+    def __reduce__(self):
+        return type(self), (str(self), self.signal_number)

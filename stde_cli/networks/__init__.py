@@ -1,0 +1,4 @@
+"""Networks R^dim -> R, each with a `restrict` that does its O(dim) work once a point."""
+
+from stde_cli.networks.mlp import MLP as MLP
+from stde_cli.networks.weight_sharing import WeightSharing as WeightSharing

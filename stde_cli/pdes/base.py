@@ -1,0 +1,35 @@
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import equinox as eqx
+
+from stde_cli._types import Derivatives, Point, Scalar, ScalarField
+from stde_cli.constraints import AbstractConstraint
+from stde_cli.domains import AbstractDomain
+from stde_cli.operators import AbstractOperator
+
+
+class AbstractPDE(eqx.Module):
+    """lhs(x, u, derivatives) = source(x) in a domain; a constraint holds the boundary values.
+
+    `operators` names the derivatives that `lhs` wants. `lhs` must be affine in them: then an
+    unbiased estimate of each derivative gives an unbiased estimate of the residual.
+    """
+
+    domain: eqx.AbstractVar[AbstractDomain]
+    constraint: eqx.AbstractVar[AbstractConstraint]
+    operators: eqx.AbstractClassVar[Mapping[str, AbstractOperator]]
+    solution: eqx.AbstractVar[ScalarField | None]
+    """The exact solution where one is known. Used to measure errors, never to train."""
+
+    @abstractmethod
+    def lhs(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
+        """The differential operator applied to u, given u and its derivatives at x."""
+
+    @abstractmethod
+    def source(self, x: Point) -> Scalar:
+        """The right-hand side f."""
+
+    def residual(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
+        """lhs - source."""
+        return self.lhs(x, u, derivatives) - self.source(x)

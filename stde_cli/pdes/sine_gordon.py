@@ -1,0 +1,11 @@
+import jax.numpy as jnp
+
+from stde_cli._types import Derivatives, Point, Scalar
+from stde_cli.pdes.manufactured import AbstractManufactured
+
+
+class SineGordon(AbstractManufactured):
+    """Laplacian(u) + sin(u) = f. [STDE] appendix I.1."""
+
+    def lhs(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
+        return derivatives["laplacian"] + jnp.sin(u)

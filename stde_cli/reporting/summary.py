@@ -1,0 +1,63 @@
+"""The end of a run, as a table, a verdict, and the commands that go on from there."""
+
+import shlex
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_ROWS = (
+    ("problem", "problem"),
+    ("steps", "steps"),
+    ("loss", "loss"),
+    ("relative L1 error", "rel_l1_error"),
+    ("relative L2 error", "rel_l2_error"),
+    ("trivial baseline, L2", "trivial_rel_l2_error"),
+    ("residual, root mean square", "residual_rms"),
+    ("steps a second", "steps_per_second"),
+    ("compile, seconds", "compile_seconds"),
+    ("in all, seconds", "wall_seconds"),
+    ("peak memory, MB", "peak_memory_mb"),
+    ("parameters", "parameters"),
+    ("device", "device"),
+)
+
+
+def show_summary(summary: dict[str, Any]) -> None:
+    """Print the summary of a finished run."""
+    console = Console(highlight=False, soft_wrap=True)
+    solution = f", {summary['solution']}" if summary["solution"] else ""
+    problem = f"{summary['pde']}{solution}, dim {summary['dim']:,}, seed {summary['seed']}"
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(justify="left")
+    for label, key in _ROWS:
+        value = problem if key == "problem" else summary.get(key)
+        if value is not None:
+            table.add_row(label, _format(value))
+    console.print(table)
+    console.print(verdict(summary))
+    run = shlex.quote(summary["run_dir"])
+    console.print(f"run directory  {run}", markup=False)
+    console.print(f"  stde evaluate {run}", markup=False)
+    console.print(f"  stde predict {run} --points points.npy --out values.npy", markup=False)
+    console.print(f"  stde resume {run}", markup=False)
+
+
+def verdict(summary: dict[str, Any]) -> str:
+    """In words: whether the run learned more than the shape of its boundary condition."""
+    error, trivial = summary.get("rel_l2_error"), summary.get("trivial_rel_l2_error")
+    if error is None or trivial is None:
+        return "No exact solution is known: judge the run by its residual."
+    if error < trivial:
+        return f"The error is {trivial / error:.3g} times below the trivial baseline."
+    return (
+        "The error is not below that of the best constant times the constraint: "
+        "the run has not beaten the trivial baseline."
+    )
+
+
+def _format(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

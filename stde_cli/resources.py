@@ -1,0 +1,64 @@
+"""Memory and devices as the running process sees them."""
+
+import re
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import jax
+
+
+def reset_peak_memory() -> None:
+    """Let the resident set's high-water mark start anew (Linux; elsewhere nothing happens)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb() -> float:
+    """Peak memory in 10^6 bytes: the device allocator's, or on the CPU the resident set's."""
+    statistics = jax.local_devices()[0].memory_stats()
+    if statistics and "peak_bytes_in_use" in statistics:
+        return statistics["peak_bytes_in_use"] / 1e6
+    return _resident_high_water() / 1e6
+
+
+def _resident_high_water() -> int:
+    with suppress(OSError):
+        match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        if match:
+            return int(match[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available_memory_bytes() -> int | None:
+    """What a run may still take of the device, or of the host and its control group."""
+    statistics = jax.local_devices()[0].memory_stats()
+    if statistics and "bytes_limit" in statistics:
+        return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+    limits = [limit for limit in (_host_available(), _group_available()) if limit is not None]
+    return min(limits, default=None)
+
+
+def _host_available() -> int | None:
+    try:
+        match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    except OSError:
+        return None
+    return int(match[1]) * 1024 if match else None
+
+
+def _group_available() -> int | None:
+    root = Path("/sys/fs/cgroup")
+    try:
+        limit = (root / "memory.max").read_text().strip()
+        used = (root / "memory.current").read_text().strip()
+    except OSError:
+        return None
+    return None if limit == "max" else int(limit) - int(used)
+
+
+def device_name() -> str:
+    """For example "cpu" or "NVIDIA A100-SXM4-40GB"."""
+    return jax.local_devices()[0].device_kind

@@ -1,0 +1,120 @@
+"""The run directory: what is in it, and how it is read back.
+
+config.yaml     the configuration, every default filled in
+metrics.jsonl   a JSON object a line: the step and the figures of that moment
+summary.json    status, final figures, environment
+checkpoints/    one directory a saved step, in orbax's format
+console.log     what was shown
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stde_cli.errors import UsageError
+
+
+class RunDirectory:
+    """A directory that holds one run."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.summary = path / "summary.json"
+        self.checkpoints = path / "checkpoints"
+        self.console_log = path / "console.log"
+
+    @classmethod
+    def create(cls, path: Path) -> "RunDirectory":
+        """Make the directory; parents too.
+
+        Raises:
+            UsageError: it exists and is not empty, or cannot be written to.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                what = "holds a run already" if cls(path).config.exists() else "is not empty"
+                raise UsageError(
+                    "run_dir", path, f"the directory {what}", "choose another, or add resume=auto"
+                )
+            probe = path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UsageError(
+                "run_dir", path, f"cannot be written to ({error.strerror})", "choose another"
+            ) from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDirectory":
+        """The run at `path`.
+
+        Raises:
+            UsageError: there is no such directory, or what it holds is no run of this program.
+        """
+        if not path.is_dir():
+            raise UsageError("RUN", path, "no such directory", "runs are kept under runs/")
+        run = cls(path)
+        missing = [f.name for f in (run.config, run.summary) if not f.is_file()]
+        if missing:
+            why = f"not a run of stde: {' and '.join(missing)} missing"
+            raise UsageError("RUN", path, why, "give the directory that stde solve printed")
+        return run
+
+    def read_summary(self) -> dict[str, Any]:
+        """summary.json.
+
+        Raises:
+            UsageError: it is not the file that was written.
+        """
+        try:
+            summary = json.loads(self.summary.read_text())
+        except (OSError, ValueError) as error:
+            raise UsageError("RUN", self.path, f"summary.json cannot be read ({error})") from error
+        if not isinstance(summary, dict) or "status" not in summary:
+            raise UsageError("RUN", self.path, "summary.json is not one of stde's")
+        return summary
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Replace summary.json as a whole: a reader never sees half of it."""
+        _write_atomically(self.summary, json.dumps(summary, indent=2) + "\n")
+
+    def write_config(self, text: str) -> None:
+        _write_atomically(self.config, text)
+
+    def append_metrics(self, figures: dict[str, float]) -> None:
+        with self.metrics.open("a") as file:
+            file.write(json.dumps(figures) + "\n")
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        if not self.metrics.exists():
+            return []
+        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drop the lines of steps that a resumed run will take again."""
+        kept = [json.dumps(row) + "\n" for row in self.read_metrics() if row["step"] <= step]
+        _write_atomically(self.metrics, "".join(kept))
+
+    def has_checkpoint(self) -> bool:
+        return self.checkpoints.is_dir() and any(
+            p.name.isdigit() for p in self.checkpoints.iterdir()
+        )
+
+    def discard(self) -> None:
+        """Remove a run that never began."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

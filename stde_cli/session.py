@@ -1,0 +1,301 @@
+"""A solve from its configuration to its summary, new or resumed."""
+
+import math
+import shutil
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from stde_cli.config.build import Built, build, build_tracker, configure_jax
+from stde_cli.environment import git_revision, versions
+from stde_cli.errors import Interrupted, RunFailed, UsageError
+from stde_cli.metrics import Errors, Evaluator
+from stde_cli.resources import (
+    available_memory_bytes,
+    device_name,
+    peak_memory_mb,
+    reset_peak_memory,
+)
+from stde_cli.runs import RunDirectory
+from stde_cli.tracking import Tracker
+from stde_cli.tracking.console import Progress, RunConsole
+from stde_cli.training import Chunk, Executable, TrainerState, advance
+from stde_cli.training.checkpoint import Checkpoints
+from stde_cli.training.interrupts import Interrupts
+from stde_cli.training.state import parameter_count
+
+
+def solve(config: DictConfig, run: RunDirectory, *, command: str) -> dict[str, Any]:
+    """Train from the first step; `run` is new and empty. Returns the summary.
+
+    Raises:
+        UsageError: the configuration cannot work; `run` is removed again.
+        RunFailed: the run turned non-finite; the last good checkpoint is kept.
+        Interrupted: a signal came; the state was saved first.
+    """
+    try:
+        configure_jax(config)
+        return _Session(config, run, command).run()
+    except (UsageError, KeyboardInterrupt):
+        # Refused or stopped before the first checkpoint: nothing half-written stays.
+        if not run.has_checkpoint():
+            run.discard()
+        raise
+
+
+def resume(config: DictConfig, run: RunDirectory, *, command: str) -> dict[str, Any]:
+    """Go on from the newest checkpoint of `run`, as `solve` would have. Returns the summary."""
+    configure_jax(config)
+    return _Session(config, run, command, resumed=True).run()
+
+
+class _Session:
+    def __init__(
+        self, config: DictConfig, run: RunDirectory, command: str, *, resumed: bool = False
+    ):
+        self.config, self.run_directory, self.resumed = config, run, resumed
+        self.started = time.perf_counter()
+        reset_peak_memory()
+        self.built: Built = build(config)
+        abstract = eqx.filter_eval_shape(self.built.initialise)
+        _check_room(config, run, abstract)
+        self.abstract = abstract
+        steps = config.steps
+        self.log_every = config.train.log_every or max(1, steps // 100)
+        self.evaluate_every = config.evaluation.every or max(1, steps // 10)
+        self.summary: dict[str, Any] = {
+            "status": "running",
+            "command": command,
+            "run_dir": str(run.path),
+            "pde": config.choices.get("pde"),
+            "solution": config.choices.get("pde/solution"),
+            "dim": config.dim,
+            "seed": config.seed,
+            "steps": 0,
+            "steps_planned": steps,
+            "loss": None,
+            "rel_l1_error": None,
+            "rel_l2_error": None,
+            "trivial_rel_l2_error": None,
+            "residual_rms": None,
+            "steps_per_second": None,
+            "compile_seconds": None,
+            "wall_seconds": 0.0,
+            "peak_memory_mb": None,
+            "parameters": parameter_count(abstract.ansatz),
+            "device": device_name(),
+            "versions": versions(),
+            "git_revision": git_revision(),
+        }
+        self.earlier_seconds = 0.0
+        if resumed:
+            earlier = run.read_summary()
+            self.earlier_seconds = earlier.get("wall_seconds") or 0.0
+            self.summary["command"] = earlier.get("command", command)
+        self.steady_steps, self.steady_seconds = 0, 0.0
+        self.errors: Errors | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Train, evaluate, and leave a complete run directory whatever happens."""
+        run, config = self.run_directory, self.config
+        with ExitStack() as stack:
+            self.interrupts = stack.enter_context(Interrupts())
+            if not self.resumed:
+                run.write_config(OmegaConf.to_yaml(config, resolve=True))
+            title = f"{config.choices.get('pde')} · {config.dim:,} dimensions · {run.path}"
+            self.console = stack.enter_context(RunConsole(run, title))
+            self.checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
+            stack.callback(self.checkpoints.close)
+            self.tracker: Tracker = build_tracker(config)
+            try:
+                self._write_summary("running")
+                return self._run()
+            except Interrupted:
+                self._write_summary("interrupted")
+                self.tracker.finish(self.summary)
+                raise
+            except (RunFailed, UsageError, OSError):
+                self._write_summary("failed")
+                self.tracker.finish(self.summary)
+                raise
+
+    def _run(self) -> dict[str, Any]:
+        console, config = self.console, self.config
+        settings: Any = OmegaConf.to_container(config, resolve=True)
+        self.tracker.start(self.run_directory, settings, console.line)
+        console.stage("compiling")
+        executable = Executable(self.built.problem, self.abstract)
+        self.summary["compile_seconds"] = executable.compile_seconds
+        _check_memory(config, executable)
+        state = self._first_state()
+        problem = self.built.problem
+        self.evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
+        self.saved_at = time.monotonic()
+        console.stage(f"training from step {int(state.step)}")
+        for chunk in advance(
+            executable,
+            state,
+            stop=config.steps,
+            next_event=self._next_event,
+            max_steps_per_call=config.train.steps_per_call or config.steps,
+        ):
+            state = chunk.state
+            self._after(chunk)
+        self._finish(state)
+        return self.summary
+
+    def _first_state(self) -> TrainerState:
+        if not self.resumed:
+            return eqx.filter_jit(self.built.initialise)()
+        state = self.checkpoints.restore(self.abstract)
+        self.run_directory.forget_metrics_after(int(state.step))
+        return state
+
+    def _next_event(self, step: int) -> int:
+        """The next step at which something is due after `step`."""
+        intervals = [self.log_every, self.evaluate_every]
+        if self.config.checkpoint.every:
+            intervals.append(self.config.checkpoint.every)
+        return min((step // interval + 1) * interval for interval in intervals)
+
+    def _after(self, chunk: Chunk) -> None:
+        """Everything that may be due after a chunk."""
+        step, config = chunk.step, self.config
+        self.summary.update(steps=step, loss=float(chunk.losses[-1]))
+        self.steady_steps += len(chunk.losses)
+        self.steady_seconds += chunk.seconds
+        bad = [k for k, loss in enumerate(chunk.losses) if not math.isfinite(loss)]
+        if bad:
+            first = step - len(chunk.losses) + bad[0] + 1
+            raise RunFailed(
+                f"the loss is not finite at step {first}; {self.checkpoints.kept()}; "
+                "lower optimizer.learning_rate or set train.gradient_clip"
+            )
+        evaluating = step % self.evaluate_every == 0 and step < config.steps
+        if evaluating:
+            self._evaluate(chunk.state, config.evaluation.monitor_points)
+        progress = Progress(
+            step=step,
+            steps=config.steps,
+            loss=float(chunk.losses[-1]),
+            learning_rate=float(np.asarray(self.built.schedule(step - 1))),
+            steps_per_second=self.steady_steps / self.steady_seconds,
+            peak_memory_mb=peak_memory_mb(),
+            errors=self.errors,
+            evaluated=evaluating,
+        )
+        if step % self.log_every == 0 or step == config.steps or evaluating:
+            self.tracker.log(step, self._figures(progress))
+        self.console.update(progress, chunk.losses.tolist())
+        self._save_if_due(chunk)
+        self._stop_if_asked(chunk.state)
+
+    def _figures(self, progress: Progress) -> dict[str, float]:
+        figures = {
+            "loss": progress.loss,
+            "learning_rate": progress.learning_rate,
+            "steps_per_second": progress.steps_per_second,
+            "seconds": self._wall_seconds(),
+            "peak_memory_mb": progress.peak_memory_mb,
+        }
+        if progress.evaluated and self.errors:
+            figures |= self.errors._asdict()
+        return figures
+
+    def _save_if_due(self, chunk: Chunk) -> None:
+        settings = self.config.checkpoint
+        by_step = settings.every is not None and chunk.step % settings.every == 0
+        by_time = time.monotonic() - self.saved_at >= 60 * settings.minutes
+        if by_step or by_time:
+            self.checkpoints.save(chunk.state)
+            self.saved_at = time.monotonic()
+
+    def _stop_if_asked(self, state: TrainerState) -> None:
+        signal = self.interrupts.received
+        if signal is None:
+            return
+        self.checkpoints.save(state)
+        raise Interrupted(
+            f"stopped by {signal.name} after step {int(state.step)}, which is saved; "
+            f"go on with: stde resume {self.run_directory.path}",
+            signal,
+        )
+
+    def _evaluate(self, state: TrainerState, points: int) -> None:
+        self.errors = self.evaluator.errors(
+            state.ansatz,
+            points,
+            key=self.built.keys.test,
+            between=lambda: self._stop_if_asked(state),
+        )
+
+    def _finish(self, state: TrainerState) -> None:
+        evaluation = self.config.evaluation
+        self.checkpoints.save(state)
+        self.console.stage(f"evaluating on {evaluation.points} points")
+        self._evaluate(state, evaluation.points)
+        if self.errors:
+            self.summary.update(self.errors._asdict())
+        self.summary["residual_rms"] = self.evaluator.residual_rms(
+            state.ansatz,
+            evaluation.monitor_points,
+            key=self.built.keys.residual,
+            between=lambda: self._stop_if_asked(state),
+        )
+        self._write_summary("finished")
+        self.tracker.finish(self.summary)
+
+    def _write_summary(self, status: str) -> None:
+        self.summary.update(
+            status=status,
+            wall_seconds=self._wall_seconds(),
+            peak_memory_mb=peak_memory_mb(),
+        )
+        if self.steady_seconds:
+            self.summary["steps_per_second"] = self.steady_steps / self.steady_seconds
+        self.run_directory.write_summary(self.summary)
+
+    def _wall_seconds(self) -> float:
+        return self.earlier_seconds + time.perf_counter() - self.started
+
+
+def _check_room(config: DictConfig, run: RunDirectory, state: TrainerState) -> None:
+    """Refuse a run whose state fits neither memory nor disk, before anything is compiled."""
+    needed = sum(
+        leaf.size * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(state)
+        if isinstance(leaf, jax.ShapeDtypeStruct)
+    )
+    if config.runtime.check_memory:
+        _refuse_beyond(config, needed, "parameters and optimizer state take")
+    free = shutil.disk_usage(run.path).free
+    if needed > free:
+        raise UsageError(
+            "run_dir",
+            run.path,
+            f"a checkpoint takes {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free there",
+            "choose another file system",
+        )
+
+
+def _check_memory(config: DictConfig, executable: Executable) -> None:
+    if config.runtime.check_memory:
+        needed = executable.argument_memory_bytes + executable.temp_memory_bytes
+        _refuse_beyond(config, needed, "a training step takes")
+
+
+def _refuse_beyond(config: DictConfig, needed: int, what: str) -> None:
+    available = available_memory_bytes()
+    if available is not None and needed > available:
+        raise UsageError(
+            "dim",
+            config.dim,
+            f"{what} {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free",
+            "lower train.points, estimator.batch or network.width, take network=weight_sharing, "
+            "or set runtime.check_memory=false to try all the same",
+        )

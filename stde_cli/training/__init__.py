@@ -1,0 +1,9 @@
+"""From a problem to trained parameters: state, step, loop, checkpoints."""
+
+from stde_cli.training.loop import MAX_STEPS_PER_CALL as MAX_STEPS_PER_CALL
+from stde_cli.training.loop import Chunk as Chunk
+from stde_cli.training.loop import Executable as Executable
+from stde_cli.training.loop import advance as advance
+from stde_cli.training.state import Problem as Problem
+from stde_cli.training.state import TrainerState as TrainerState
+from stde_cli.training.state import initial_state as initial_state

@@ -1,0 +1,138 @@
+"""Checkpoints of the trainer's state, in orbax's format. Imported only where one is used."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import LatestN
+
+from stde_cli.errors import RunFailed, UsageError
+from stde_cli.training.state import TrainerState
+
+# Orbax reports every save on the root logger's level; what a user must know is said by us.
+logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+class Checkpoints:
+    """The checkpoints of one run, the newest `keep` of them."""
+
+    def __init__(self, directory: Path, keep: int):
+        self.directory = directory.absolute()
+        # Synchronous: the loop donates the very buffers that an asynchronous save would still read.
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=LatestN(keep),
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,
+        )
+        handler = ocp.StandardCheckpointHandler()
+        self._manager = ocp.CheckpointManager(
+            self.directory, options=options, item_handlers=handler
+        )
+
+    def newest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, state: TrainerState) -> None:
+        """Write the state, unless this step is saved already.
+
+        Raises:
+            RunFailed: the state holds a number that is not finite; nothing is written.
+            UsageError: the file system refuses; older checkpoints stay.
+        """
+        step = int(state.step)
+        if step == self.newest_step():
+            return
+        if not _all_finite(eqx.filter(state.ansatz, eqx.is_inexact_array)):
+            raise RunFailed(f"parameters are not finite after step {step}; {self.kept()}")
+        try:
+            self._manager.save(step, args=ocp.args.StandardSave(_named_arrays(state)))
+            self._manager.wait_until_finished()
+        except (OSError, ValueError, RuntimeError) as error:
+            for partial in self.directory.glob(f"{step}*"):
+                shutil.rmtree(partial, ignore_errors=True)
+            raise UsageError(
+                "run_dir",
+                self.directory.parent,
+                f"the checkpoint of step {step} could not be written ({_reason(error)})",
+                f"{self.kept()}; free some space, then: stde resume {self.directory.parent}",
+            ) from error
+
+    def restore(self, like: TrainerState) -> TrainerState:
+        """The newest checkpoint, in the structure of `like`, which may be abstract.
+
+        Raises:
+            UsageError: there is none, it is damaged, or it holds another network or optimizer.
+        """
+        run, step = self.directory.parent, self.newest_step()
+        if step is None:
+            raise UsageError(
+                "RUN",
+                run,
+                "it has no checkpoint",
+                "start again with stde solve and another run_dir",
+            )
+        expected = _named_arrays(like)
+        try:
+            found = self._manager.item_metadata(step)
+            shapes = {name: (tuple(a.shape), str(a.dtype)) for name, a in dict(found).items()}
+        except Exception as error:  # orbax raises nearly anything on a damaged directory
+            raise self._damaged(step, error) from error
+        if shapes != {name: (a.shape, str(a.dtype)) for name, a in expected.items()}:
+            raise UsageError(
+                "RUN",
+                run,
+                f"checkpoint {step} does not hold the state that config.yaml describes",
+                "was the configuration edited, or the run made by another version?",
+            )
+        abstract = {n: jax.ShapeDtypeStruct(a.shape, a.dtype) for n, a in expected.items()}
+        try:
+            arrays = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        except Exception as error:
+            raise self._damaged(step, error) from error
+        _, static = eqx.partition(like, _is_array)
+        leaves = [arrays[name] for name in expected]
+        structure = jax.tree.structure(eqx.filter(like, _is_array))
+        return eqx.combine(jax.tree.unflatten(structure, leaves), static)
+
+    def kept(self) -> str:
+        step = self.newest_step()
+        return "no checkpoint was written yet" if step is None else f"checkpoint {step} is kept"
+
+    def close(self) -> None:
+        self._manager.close()
+
+    def _damaged(self, step: int, error: Exception) -> UsageError:
+        others = [s for s in self._manager.all_steps() if s != step]
+        mend = (
+            f"delete {self.directory / str(step)} to go on from step {max(others)}"
+            if others
+            else "there is no older one; start again with another run_dir"
+        )
+        why = f"checkpoint {step} cannot be read ({_reason(error)})"
+        return UsageError("RUN", self.directory.parent, why, mend)
+
+
+def _named_arrays(state: TrainerState) -> dict[str, jax.Array]:
+    """The state's arrays by path, for example "ansatz.network.first.weight"."""
+    arrays = eqx.filter(state, _is_array)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(arrays)
+    return {jax.tree_util.keystr(p, simple=True, separator="."): leaf for p, leaf in leaves}
+
+
+def _is_array(leaf: object) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+@jax.jit
+def _all_finite(parameters) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(p)) for p in jax.tree.leaves(parameters)]))
+
+
+def _reason(error: Exception) -> str:
+    """The first words of an error, on one line."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__

@@ -1,0 +1,49 @@
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, PyTree
+
+from stde_cli._types import PRNGKey, ScalarField
+from stde_cli.ansatz import HardConstraint
+from stde_cli.estimators import AbstractEstimator
+from stde_cli.losses import AbstractLoss
+from stde_cli.pdes import AbstractPDE
+
+
+class Problem(eqx.Module):
+    """All that stays the same from step to step."""
+
+    pde: AbstractPDE
+    estimator: AbstractEstimator
+    loss: AbstractLoss
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    points: int = eqx.field(static=True)
+    key: PRNGKey
+    """Step n draws from fold_in(key, n) alone: a resumed run draws what an unbroken one would."""
+
+
+class TrainerState(eqx.Module):
+    """All that changes from step to step."""
+
+    step: Int[Array, ""]
+    ansatz: HardConstraint
+    optimizer_state: PyTree
+
+
+def initial_state(
+    problem: Problem, make_network: Callable[..., ScalarField], *, key: PRNGKey
+) -> TrainerState:
+    """The state before the first step; `make_network(dim, key=)` draws the parameters."""
+    network = make_network(problem.pde.domain.dim, key=key)
+    ansatz = HardConstraint(network, problem.pde.constraint)
+    optimizer_state = problem.optimizer.init(eqx.filter(ansatz, eqx.is_inexact_array))
+    return TrainerState(jnp.zeros((), jnp.int32), ansatz, optimizer_state)
+
+
+def parameter_count(ansatz: PyTree) -> int:
+    """Trainable numbers in `ansatz`, which may be abstract."""
+    leaves = jax.tree.leaves(eqx.filter(ansatz, eqx.is_array_like))
+    return sum(leaf.size for leaf in leaves)

@@ -1,0 +1,24 @@
+import equinox as eqx
+import jax
+
+from stde_cli._types import Scalar
+from stde_cli.training.state import Problem, TrainerState
+
+
+def training_step(problem: Problem, state: TrainerState) -> tuple[TrainerState, Scalar]:
+    """One step of the optimizer on fresh points and directions; the loss is that before the step.
+
+    A pure function of (problem, state).
+    """
+    points_key, loss_key = jax.random.split(jax.random.fold_in(problem.key, state.step))
+    points = problem.pde.domain.sample_interior(problem.points, key=points_key)
+    parameters, static = eqx.partition(state.ansatz, eqx.is_inexact_array)
+
+    def loss(parameters) -> Scalar:
+        field = eqx.combine(parameters, static)
+        return problem.loss(problem.pde, problem.estimator, field, points, key=loss_key)
+
+    value, gradient = jax.value_and_grad(loss)(parameters)
+    updates, optimizer_state = problem.optimizer.update(gradient, state.optimizer_state, parameters)
+    ansatz = eqx.combine(eqx.apply_updates(parameters, updates), static)
+    return TrainerState(state.step + 1, ansatz, optimizer_state), value
