@@ -26,32 +26,11 @@ from jaxtyping import Array, Float
 from stde_cli._types import RestrictedField, Scalar
 
 _LINEAR = frozenset(
-    [
-        "add",
-        "add_any",
-        "broadcast_in_dim",
-        "concatenate",
-        "convert_element_type",
-        "copy",
-        "copy_p",
-        "cumsum",
-        "dynamic_slice",
-        "dynamic_update_slice",
-        "expand_dims",
-        "gather",
-        "neg",
-        "pad",
-        "real",
-        "reduce_sum",
-        "reshape",
-        "rev",
-        "select_n",
-        "slice",
-        "split",
-        "squeeze",
-        "sub",
-        "transpose",
-    ]
+    """
+    add add_any broadcast_in_dim concatenate convert_element_type copy copy_p cumsum dynamic_slice
+    dynamic_update_slice expand_dims gather neg pad real reduce_sum reshape rev select_n slice split
+    squeeze sub transpose
+    """.split()
 )
 """Primitives that are linear in their floating-point operands taken together."""
 
@@ -59,40 +38,10 @@ _PRODUCTS = frozenset(("mul", "dot_general"))
 """Primitives that are linear in each of their two operands."""
 
 _ELEMENTWISE = frozenset(
-    [
-        "abs",
-        "acos",
-        "acosh",
-        "asin",
-        "asinh",
-        "atan",
-        "atanh",
-        "cbrt",
-        "cos",
-        "cosh",
-        "div",
-        "erf",
-        "erf_inv",
-        "erfc",
-        "exp",
-        "exp2",
-        "expm1",
-        "integer_pow",
-        "lgamma",
-        "log",
-        "log1p",
-        "logistic",
-        "max",
-        "min",
-        "pow",
-        "rsqrt",
-        "sin",
-        "sinh",
-        "sqrt",
-        "square",
-        "tan",
-        "tanh",
-    ]
+    """
+    abs acos acosh asin asinh atan atanh cbrt cos cosh div erf erf_inv erfc exp exp2 expm1
+    integer_pow lgamma log log1p logistic max min pow rsqrt sin sinh sqrt square tan tanh
+    """.split()
 )
 """Primitives that act entry by entry; used as such where one operand moves."""
 
