@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 from omegaconf import DictConfig, OmegaConf
 
-from stde_cli.config.build import build, configure_jax
+from stde_cli.config.build import abstract_state, build, configure_jax
 from stde_cli.errors import StdeError, UsageError
 from stde_cli.resources import available_memory_bytes, device_name, peak_memory_mb
 from stde_cli.training import MAX_STEPS_PER_CALL, Executable
-from stde_cli.training.state import parameter_count
+from stde_cli.training.state import parameter_count, state_bytes
 
 _POINT_PASSES = 4
 """Least passes over a batch of points: write it, read it for source, forward and backward."""
@@ -75,15 +75,17 @@ def _child(method: str, settings: dict[str, Any], pipe: Connection) -> None:
 def measure(method: str, config: DictConfig) -> Row:
     """Compile the training step of `config` and time it in blocks, in this process."""
     configure_jax(config)
+    abstract = abstract_state(config)
+    lacking = _lacking_memory(config, state_bytes(abstract))
+    if lacking:
+        return _empty(method, config, lacking)
     bandwidth = _bandwidth()
     built = build(config)
-    abstract = eqx.filter_eval_shape(built.initialise)
     executable = Executable(built.problem, abstract)
     needed = executable.argument_memory_bytes + executable.temp_memory_bytes
-    available = available_memory_bytes()
-    if config.runtime.check_memory and available is not None and needed > available:
-        note = f"needs {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free"
-        return _empty(method, config, note)
+    lacking = _lacking_memory(config, needed)
+    if lacking:
+        return _empty(method, config, lacking)
     state = eqx.filter_jit(built.initialise)()
     per_call = config.train.steps_per_call
 
@@ -126,6 +128,13 @@ def check_methods(config: DictConfig) -> None:
         if method not in config.bench.variants:
             known = ", ".join(config.bench.variants)
             raise UsageError("bench.methods", method, "no such variant", f"choose from {known}")
+
+
+def _lacking_memory(config: DictConfig, needed: int) -> str | None:
+    available = available_memory_bytes()
+    if not config.runtime.check_memory or available is None or needed <= available:
+        return None
+    return f"needs {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free"
 
 
 def _floor_bytes(parameters: int, config: DictConfig) -> float:

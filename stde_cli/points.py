@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -92,6 +92,7 @@ class PointsFile:
                 yield np.array(batch, np.float64)
 
 
+@runtime_checkable
 class ValuesWriter(Protocol):
     """Takes batches of rows; the file appears under its name only once `close` is called."""
 

@@ -7,11 +7,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from stde_cli.config.build import Built, build, build_tracker, configure_jax
+from stde_cli.config.build import Built, abstract_state, build, build_tracker, configure_jax
 from stde_cli.environment import git_revision, versions
 from stde_cli.errors import Interrupted, RunFailed, UsageError
 from stde_cli.metrics import Errors, Evaluator
@@ -27,7 +26,7 @@ from stde_cli.tracking.console import Progress, RunConsole
 from stde_cli.training import Chunk, Executable, TrainerState, advance
 from stde_cli.training.checkpoint import Checkpoints
 from stde_cli.training.interrupts import Interrupts
-from stde_cli.training.state import parameter_count
+from stde_cli.training.state import parameter_count, state_bytes
 
 
 def solve(config: DictConfig, run: RunDirectory, *, command: str) -> dict[str, Any]:
@@ -61,10 +60,9 @@ class _Session:
         self.config, self.run_directory, self.resumed = config, run, resumed
         self.started = time.perf_counter()
         reset_peak_memory()
+        self.abstract = abstract_state(config)
+        _check_room(config, run, self.abstract)
         self.built: Built = build(config)
-        abstract = eqx.filter_eval_shape(self.built.initialise)
-        _check_room(config, run, abstract)
-        self.abstract = abstract
         steps = config.steps
         self.log_every = config.train.log_every or max(1, steps // 100)
         self.evaluate_every = config.evaluation.every or max(1, steps // 10)
@@ -87,7 +85,7 @@ class _Session:
             "compile_seconds": None,
             "wall_seconds": 0.0,
             "peak_memory_mb": None,
-            "parameters": parameter_count(abstract.ansatz),
+            "parameters": parameter_count(self.abstract.ansatz),
             "device": device_name(),
             "versions": versions(),
             "git_revision": git_revision(),
@@ -128,11 +126,16 @@ class _Session:
         console, config = self.console, self.config
         settings: Any = OmegaConf.to_container(config, resolve=True)
         self.tracker.start(self.run_directory, settings, console.line)
+        # Before compiling: a damaged checkpoint is refused at once.
+        restored = self._restore() if self.resumed else None
         console.stage("compiling")
         executable = Executable(self.built.problem, self.abstract)
         self.summary["compile_seconds"] = executable.compile_seconds
-        _check_memory(config, executable)
-        state = self._first_state()
+        needed = executable.temp_memory_bytes
+        if restored is None:
+            needed += executable.argument_memory_bytes
+        _check_memory(config, needed, "a training step takes")
+        state = restored or eqx.filter_jit(self.built.initialise)()
         problem = self.built.problem
         self.evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
         self.saved_at = time.monotonic()
@@ -149,9 +152,7 @@ class _Session:
         self._finish(state)
         return self.summary
 
-    def _first_state(self) -> TrainerState:
-        if not self.resumed:
-            return eqx.filter_jit(self.built.initialise)()
+    def _restore(self) -> TrainerState:
         state = self.checkpoints.restore(self.abstract)
         self.run_directory.forget_metrics_after(int(state.step))
         return state
@@ -266,13 +267,8 @@ class _Session:
 
 def _check_room(config: DictConfig, run: RunDirectory, state: TrainerState) -> None:
     """Refuse a run whose state fits neither memory nor disk, before anything is compiled."""
-    needed = sum(
-        leaf.size * leaf.dtype.itemsize
-        for leaf in jax.tree.leaves(state)
-        if isinstance(leaf, jax.ShapeDtypeStruct)
-    )
-    if config.runtime.check_memory:
-        _refuse_beyond(config, needed, "parameters and optimizer state take")
+    needed = state_bytes(state)
+    _check_memory(config, needed, "parameters and optimizer state take")
     free = shutil.disk_usage(run.path).free
     if needed > free:
         raise UsageError(
@@ -283,15 +279,9 @@ def _check_room(config: DictConfig, run: RunDirectory, state: TrainerState) -> N
         )
 
 
-def _check_memory(config: DictConfig, executable: Executable) -> None:
-    if config.runtime.check_memory:
-        needed = executable.argument_memory_bytes + executable.temp_memory_bytes
-        _refuse_beyond(config, needed, "a training step takes")
-
-
-def _refuse_beyond(config: DictConfig, needed: int, what: str) -> None:
+def _check_memory(config: DictConfig, needed: int, what: str) -> None:
     available = available_memory_bytes()
-    if available is not None and needed > available:
+    if config.runtime.check_memory and available is not None and needed > available:
         raise UsageError(
             "dim",
             config.dim,

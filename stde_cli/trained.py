@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from stde_cli.ansatz import HardConstraint
 from stde_cli.config import saved
-from stde_cli.config.build import Built, build, configure_jax
+from stde_cli.config.build import Built, abstract_state, build, configure_jax
 from stde_cli.errors import UsageError
 from stde_cli.estimators import Exact
 from stde_cli.operators import AbstractOperator, Laplacian, Partial
@@ -41,12 +41,12 @@ def load(run: RunDirectory) -> Trained:
     """
     config = saved.load(run)
     configure_jax(config)
-    built = build(config)
     checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
     try:
-        state = checkpoints.restore(eqx.filter_eval_shape(built.initialise))
+        state = checkpoints.restore(abstract_state(config))
     finally:
         checkpoints.close()
+    built = build(config)
     return Trained(config, built, state.ansatz, int(state.step))
 
 

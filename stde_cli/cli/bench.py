@@ -36,6 +36,8 @@ def task(config: DictConfig) -> None:
             rows.append(measure_in_child(method, variant))
         if out is not None:
             out.write_text(json.dumps(rows, indent=2) + "\n")
+    first = rows[0]
+    console.print(f"{first['pde']}, dim {first['dim']:,}, {first['points']} points a step")
     console.print(_table(rows))
     for row in rows:
         if row["note"]:
@@ -66,10 +68,10 @@ def _check_writable(out: Path) -> None:
 
 def _table(rows: list) -> Table:
     reference = rows[-1]["steps_per_second"]
-    table = Table(title=f"{rows[0]['pde']}, dim {rows[0]['dim']:,}, {rows[0]['points']} points")
-    table.add_column("method")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("method", no_wrap=True)
     for heading in ("steps/s", "ratio", "compile s", "temp MB", "peak MB", "time/floor"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         rate = row["steps_per_second"]
         figures = [

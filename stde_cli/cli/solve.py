@@ -24,12 +24,12 @@ def main(arguments: list[str]) -> int:
 
 def task(config: DictConfig) -> float | None:
     """Solve one configuration; returns the error for sweepers that minimise."""
-    validate(config)
     hydra_config = HydraConfig.get()
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     overrides = list(hydra_config.overrides.task)
     command = shlex.join(["stde", "solve", *overrides])
     try:
+        validate(config)
         summary = _solve(config, _place(config, hydra_config), command)
     except StdeError as error:
         if sweeping:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -86,8 +87,23 @@ def build(config: DictConfig) -> Built:
         return _call(config, "network", network, {"key": key}, dim)
 
     initialise = partial(initial_state, problem, make_network, key=keys.network)
-    _check_estimator(config, problem, initialise)
     return Built(problem, schedule, initialise, keys)
+
+
+def abstract_state(config: DictConfig) -> TrainerState:
+    """The shapes of the state that `build(config).initialise()` would make, drawing nothing.
+
+    Raises:
+        UsageError: as `build`, or the estimator refuses an operator or the network.
+    """
+
+    def shapes() -> TrainerState:
+        built = build(config)
+        state = built.initialise()
+        _check_estimator(config, built.problem, state)
+        return state
+
+    return eqx.filter_eval_shape(shapes)
 
 
 def build_tracker(config: DictConfig) -> Tracker:
@@ -100,18 +116,12 @@ def _optimizer(config: DictConfig, schedule: optax.Schedule) -> optax.GradientTr
     return optimizer if clip is None else optax.chain(optax.clip_by_global_norm(clip), optimizer)
 
 
-def _check_estimator(
-    config: DictConfig, problem: Problem, initialise: Callable[[], TrainerState]
-) -> None:
-    """Trace the estimator on the network once: it may refuse an operator or an activation."""
-
-    def estimate():
-        field, pde, dim = initialise().ansatz, problem.pde, problem.pde.domain.dim
-        directions = problem.estimator.draw(dim, key=problem.key)
-        return problem.estimator(field, pde.operators, jax.numpy.zeros(dim), directions)
-
+def _check_estimator(config: DictConfig, problem: Problem, state: TrainerState) -> None:
+    """Trace the estimator on the network: it may lack an operator, or a rule for an activation."""
+    dim = problem.pde.domain.dim
+    directions = problem.estimator.draw(dim, key=problem.key)
     try:
-        eqx.filter_eval_shape(estimate)
+        problem.estimator(state.ansatz, problem.pde.operators, jnp.zeros(dim), directions)
     except ValueError as error:
         raise UsageError("estimator", config.choices.get("estimator"), str(error)) from error
 

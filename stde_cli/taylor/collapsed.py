@@ -45,7 +45,7 @@ _ELEMENTWISE = frozenset(
 )
 """Primitives that act entry by entry; used as such where one operand moves."""
 
-_INLINED = frozenset(("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint"))
+_INLINED = frozenset(("jit", "pjit", "remat", "remat2", "checkpoint"))
 
 
 class _Jet(NamedTuple):
@@ -108,8 +108,15 @@ def _push(equation: jex_core.JaxprEqn, inputs: list[_Jet]) -> list[_Jet]:
         out = equation.primitive.bind(*operands, **params)
         return list(out) if equation.primitive.multiple_results else [out]
 
+    # Only these outputs have derivatives: a loop's counter, say, is carried along beside them.
+    real = [k for k, atom in enumerate(equation.outvars) if _is_real(_aval(atom))]
+
+    def apply_real(*moved: jax.Array) -> list[jax.Array]:
+        out = apply(*moved)
+        return [out[k] for k in real]
+
     primals = [inputs[k].primal for k in moving]
-    if not moving or not any(_is_real(_aval(atom)) for atom in equation.outvars):
+    if not moving or not real:
         return [_Jet(value) for value in apply(*primals)]
 
     firsts = _fill([inputs[k].first for k in moving], primals, directions=_count(inputs))
@@ -117,22 +124,24 @@ def _push(equation: jex_core.JaxprEqn, inputs: list[_Jet]) -> list[_Jet]:
     if name in _ELEMENTWISE and _is_entrywise(equation, moving):
         return [_push_entrywise(apply, primals[0], firsts, seconds)]
 
-    out = apply(*primals)
-    first = None if firsts is None else jax.vmap(lambda t: _directional(apply, primals, t))(firsts)
-    second = None if seconds is None else _directional(apply, primals, seconds)
+    first = (
+        None if firsts is None else jax.vmap(lambda t: _directional(apply_real, primals, t))(firsts)
+    )
+    second = None if seconds is None else _directional(apply_real, primals, seconds)
     if firsts is not None and name not in _LINEAR and not (name in _PRODUCTS and len(moving) == 1):
         if name in _PRODUCTS:
             # The product rule, where both factors move: D^2f(t, t) = 2 f(t_left, t_right).
             curvature = [2 * jnp.sum(y, axis=0) for y in jax.vmap(apply)(*firsts)]
         else:
-            curvature = _curvature(apply, primals, firsts)
+            curvature = _curvature(apply_real, primals, firsts)
         second = (
             curvature if second is None else [a + b for a, b in zip(curvature, second, strict=True)]
         )
-    return [
-        _Jet(y, *(None if part is None or not _is_real(y) else part[k] for part in (first, second)))
-        for k, y in enumerate(out)
-    ]
+    jets = [_Jet(value) for value in apply(*primals)]
+    for position, k in enumerate(real):
+        parts = (None if part is None else part[position] for part in (first, second))
+        jets[k] = _Jet(jets[k].primal, *parts)
+    return jets
 
 
 def _push_entrywise(apply, primal, firsts, seconds) -> _Jet:
@@ -167,7 +176,7 @@ def _curvature(apply, primals, firsts) -> list[Float[Array, "..."]]:
 
         return jax.jvp(slope, tuple(primals), tuple(tangents))[1]
 
-    return [jnp.sum(y, axis=0) if _is_real(y) else y for y in jax.vmap(along)(*firsts)]
+    return [jnp.sum(y, axis=0) for y in jax.vmap(along)(*firsts)]
 
 
 def _fill(parts, primals, directions: int | None = None) -> list[jax.Array] | None:

@@ -1,9 +1,10 @@
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from stde_cli.runs import RunDirectory
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Receives a run's configuration, its figures step by step, and its summary.
 

@@ -4,7 +4,7 @@ import netrc
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ class WandbTracker:
         project: str = "stde",
         entity: str | None = None,
         group: str | None = None,
-        tags: tuple[str, ...] = (),
+        tags: Sequence[str] = (),
     ):
         self.project, self.entity, self.group, self.tags = project, entity, group, tags
 

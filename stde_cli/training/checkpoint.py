@@ -1,8 +1,13 @@
 """Checkpoints of the trainer's state, in orbax's format. Imported only where one is used."""
 
+import errno
 import logging
+import os
 import shutil
+import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,16 +16,35 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import LatestN
 
 from stde_cli.errors import RunFailed, UsageError
-from stde_cli.training.state import TrainerState
+from stde_cli.training.state import TrainerState, is_array
 
 # Orbax reports every save on the root logger's level; what a user must know is said by us.
-logging.getLogger("absl").setLevel(logging.ERROR)
+logging.getLogger("absl").setLevel(logging.CRITICAL)
+
+
+def _silence_late_callbacks() -> None:
+    """Ignore what the readers and writers of a failed call report when nobody listens any more.
+
+    Their event loop is gone by then, and each would put a traceback on the screen. The failure
+    itself was raised to us.
+    """
+    report = sys.unraisablehook
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    sys.unraisablehook = hook
+
+
+_silence_late_callbacks()
 
 
 class Checkpoints:
     """The checkpoints of one run, the newest `keep` of them."""
 
     def __init__(self, directory: Path, keep: int):
+        self.run = directory.parent
         self.directory = directory.absolute()
         # Synchronous: the loop donates the very buffers that an asynchronous save would still read.
         options = ocp.CheckpointManagerOptions(
@@ -48,17 +72,19 @@ class Checkpoints:
             return
         if not _all_finite(eqx.filter(state.ansatz, eqx.is_inexact_array)):
             raise RunFailed(f"parameters are not finite after step {step}; {self.kept()}")
+        arrays = _named_arrays(state)
         try:
-            self._manager.save(step, args=ocp.args.StandardSave(_named_arrays(state)))
+            _reserve(self.directory, sum(array.nbytes for array in arrays.values()))
+            self._manager.save(step, args=ocp.args.StandardSave(arrays))
             self._manager.wait_until_finished()
         except (OSError, ValueError, RuntimeError) as error:
             for partial in self.directory.glob(f"{step}*"):
                 shutil.rmtree(partial, ignore_errors=True)
             raise UsageError(
                 "run_dir",
-                self.directory.parent,
+                self.run,
                 f"the checkpoint of step {step} could not be written ({_reason(error)})",
-                f"{self.kept()}; free some space, then: stde resume {self.directory.parent}",
+                f"{self.kept()}; free some space, then: stde resume {self.run}",
             ) from error
 
     def restore(self, like: TrainerState) -> TrainerState:
@@ -67,7 +93,7 @@ class Checkpoints:
         Raises:
             UsageError: there is none, it is damaged, or it holds another network or optimizer.
         """
-        run, step = self.directory.parent, self.newest_step()
+        run, step = self.run, self.newest_step()
         if step is None:
             raise UsageError(
                 "RUN",
@@ -93,9 +119,9 @@ class Checkpoints:
             arrays = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         except Exception as error:
             raise self._damaged(step, error) from error
-        _, static = eqx.partition(like, _is_array)
+        _, static = eqx.partition(like, is_array)
         leaves = [arrays[name] for name in expected]
-        structure = jax.tree.structure(eqx.filter(like, _is_array))
+        structure = jax.tree.structure(eqx.filter(like, is_array))
         return eqx.combine(jax.tree.unflatten(structure, leaves), static)
 
     def kept(self) -> str:
@@ -108,23 +134,31 @@ class Checkpoints:
     def _damaged(self, step: int, error: Exception) -> UsageError:
         others = [s for s in self._manager.all_steps() if s != step]
         mend = (
-            f"delete {self.directory / str(step)} to go on from step {max(others)}"
+            f"delete {self.run / 'checkpoints' / str(step)} to go on from step {max(others)}"
             if others
             else "there is no older one; start again with another run_dir"
         )
         why = f"checkpoint {step} cannot be read ({_reason(error)})"
-        return UsageError("RUN", self.directory.parent, why, mend)
+        return UsageError("RUN", self.run, why, mend)
 
 
-def _named_arrays(state: TrainerState) -> dict[str, jax.Array]:
-    """The state's arrays by path, for example "ansatz.network.first.weight"."""
-    arrays = eqx.filter(state, _is_array)
+def _reserve(directory: Path, size: int) -> None:
+    """Raise OSError where `size` bytes cannot be written: a full disk, a quota, a limit.
+
+    Asked for first, because orbax's writers would each report the failure in their own way.
+    """
+    with tempfile.TemporaryFile(dir=directory) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif shutil.disk_usage(directory).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _named_arrays(state: TrainerState) -> dict[str, Any]:
+    """The state's arrays, or their shapes, by path: "ansatz.network.first.weight" and so on."""
+    arrays = eqx.filter(state, is_array)
     leaves, _ = jax.tree_util.tree_flatten_with_path(arrays)
     return {jax.tree_util.keystr(p, simple=True, separator="."): leaf for p, leaf in leaves}
-
-
-def _is_array(leaf: object) -> bool:
-    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
 
 
 @jax.jit
@@ -134,5 +168,7 @@ def _all_finite(parameters) -> jax.Array:
 
 def _reason(error: Exception) -> str:
     """The first words of an error, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__

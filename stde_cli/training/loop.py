@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from stde_cli.training.state import Problem, TrainerState
+from stde_cli.training.state import Problem, TrainerState, is_array
 from stde_cli.training.step import training_step
 
 MAX_STEPS_PER_CALL = 1000
@@ -44,7 +44,7 @@ class Executable:
 
     def __init__(self, problem: Problem, abstract_state: TrainerState):
         start = time.perf_counter()
-        arrays, self._static = eqx.partition(abstract_state, _is_array)
+        arrays, self._static = eqx.partition(abstract_state, is_array)
         self._problem, static_problem = eqx.partition(problem, eqx.is_array)
 
         def run(problem_arrays, state_arrays, count):
@@ -102,7 +102,3 @@ def advance(
         fitting = int(_SECONDS_PER_CALL * count / max(seconds, 1e-9))
         # At most doubling: the first calls also pay for warming up.
         count = max(1, min(fitting, 2 * count, MAX_STEPS_PER_CALL))
-
-
-def _is_array(leaf: object) -> bool:
-    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)

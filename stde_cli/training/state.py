@@ -43,7 +43,17 @@ def initial_state(
     return TrainerState(jnp.zeros((), jnp.int32), ansatz, optimizer_state)
 
 
+def is_array(leaf: object) -> bool:
+    """Whether a leaf is an array, or the shape of one that is not made yet."""
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def state_bytes(state: TrainerState) -> int:
+    """Memory of the state's arrays, which may be abstract."""
+    leaves = jax.tree.leaves(eqx.filter(state, is_array))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+
+
 def parameter_count(ansatz: PyTree) -> int:
     """Trainable numbers in `ansatz`, which may be abstract."""
-    leaves = jax.tree.leaves(eqx.filter(ansatz, eqx.is_array_like))
-    return sum(leaf.size for leaf in leaves)
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(ansatz, is_array)))

@@ -1,0 +1,83 @@
+"""Every choice of every group composes, builds and trains for two steps."""
+
+import math
+from pathlib import Path
+
+import equinox as eqx
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, open_dict
+
+from stde_cli.config.build import abstract_state, build, build_tracker, configure_jax
+from stde_cli.config.schema import register
+from stde_cli.config.validate import validate
+from stde_cli.training import Executable
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+BASE = ["dim=6", "network.width=8", "estimator.batch=3", "train.points=5", "steps=20"]
+
+
+def names(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
+
+
+def composed(*overrides: str) -> DictConfig:
+    register()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("solve", overrides=list(overrides))
+    with open_dict(config):
+        config.choices = {}
+    validate(config)
+    return config
+
+
+CHOICES = [
+    *(
+        [f"pde={pde}", f"pde/solution={solution}"]
+        for pde in names("pde")
+        for solution in names("pde/solution")
+    ),
+    *([f"estimator/sampler={name}"] for name in names("estimator/sampler")),
+    *([f"loss={name}"] for name in names("loss")),
+    *([f"optimizer={name}"] for name in names("optimizer")),
+    *([f"schedule={name}"] for name in names("schedule")),
+    ["estimator=stde_unrestricted"],
+    ["network=weight_sharing", "network.block_size=2"],
+    ["train.gradient_clip=1.0"],
+    ["pde.radius=2.0"],
+    ["network.depth=2"],
+    ["network.activation=gelu"],
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=" ".join)
+def test_trains_for_two_steps(choice: list[str]) -> None:
+    config = composed(*BASE, *choice)
+    configure_jax(config)
+    built = build(config)
+    executable = Executable(built.problem, abstract_state(config))
+    state, losses = executable(eqx.filter_jit(built.initialise)(), 2)
+    assert int(state.step) == 2
+    assert all(math.isfinite(loss) for loss in losses[:2].tolist())
+
+
+def test_exact_takes_no_batch() -> None:
+    config = composed("dim=6", "estimator=exact", "network.width=8")
+    assert "batch" not in config.estimator
+    build(config)
+
+
+@pytest.mark.parametrize("name", names("tracker"))
+def test_trackers_build(name: str) -> None:
+    build_tracker(composed(*BASE, f"tracker={name}"))
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_experiments_build(name: str) -> None:
+    config = composed(f"+experiment={name}")
+    build(config)
+
+
+def test_every_yaml_file_opens_with_a_line_that_lists_it() -> None:
+    for file in CONFIGS.rglob("*.yaml"):
+        assert file.read_text().startswith("# "), file

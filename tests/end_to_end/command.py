@@ -1,0 +1,67 @@
+"""The real command, as a process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SMALL = ("dim=6", "steps=40", "network.width=8", "estimator.batch=3", "evaluation.points=200")
+"""Overrides of a problem that trains in a moment."""
+
+_OFFLINE = {"WANDB_API_KEY": "", "NETRC": os.devnull, "JAX_PLATFORMS": "cpu"}
+
+
+@dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+    def check(self) -> "Outcome":
+        assert self.status == 0, f"status {self.status}\n{self.out}\n{self.err}"
+        return self
+
+
+def environment(**changes: str) -> dict[str, str]:
+    return {**os.environ, **_OFFLINE, **changes}
+
+
+def stde(*arguments: str, cwd: Path, env: dict[str, str] | None = None, **options) -> Outcome:
+    """Run `stde` with `arguments` in `cwd` and wait for it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "stde_cli", *arguments],
+        cwd=cwd,
+        env=env or environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def stde_interrupted(
+    *arguments: str, cwd: Path, number: signal.Signals, once: Path, contains: str
+) -> Outcome:
+    """Run `stde` and send it the signal `number` as soon as the file `once` contains a text."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stde_cli", *arguments],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for _ in range(3000):
+            if process.poll() is not None or (once.exists() and contains in once.read_text()):
+                break
+            time.sleep(0.1)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    return Outcome(process.returncode, out, err)

@@ -1,0 +1,327 @@
+"""Every wrong value: status 2, one line that names key, value and mend, nothing half-written."""
+
+import os
+import resource
+import shutil
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.end_to_end.command import SMALL, environment, stde
+
+# What is typed after `stde solve`, and what the line must contain.
+SOLVE = [
+    ("pde=alen_cahn", ["pde=alen_cahn", "did you mean allen_cahn"]),
+    ("pde/solution=too_body", ["pde/solution=too_body", "did you mean two_body"]),
+    ("estimator=stdee", ["estimator=stdee", "did you mean stde"]),
+    ("estimator/sampler=radmacher", ["estimator/sampler=radmacher", "rademacher"]),
+    ("network=mpl", ["network=mpl", "did you mean mlp"]),
+    ("optimizer=adan", ["optimizer=adan", "did you mean adam"]),
+    ("hydra/launcher=slurm", ["hydra/launcher=slurm"]),
+    ("network.widht=8", ["network.widht", "did you mean network.width"]),
+    ("dmi=8", ["dmi", "did you mean dim"]),
+    ("+dims=8", ["dims=8", "no such key"]),
+    ("+network.wide=8", ["network=mlp", "wide"]),
+    ("dim", ["dim", "key=value"]),
+    ("dim=", ["dim", "integer"]),
+    ("dim=ten", ["dim=ten", "integer"]),
+    ("dim=0", ["dim=0", "1 or more"]),
+    ("dim=-3", ["dim=-3", "1 or more"]),
+    ("dim=2.5", ["dim=2.5", "integer"]),
+    ("dim=4294967296", ["dim=4294967296", "exceed"]),
+    ("dim=1 estimator.batch=1", ["dim=1", "two_body needs 2"]),
+    ("dim=1 pde/solution=three_body estimator.batch=1", ["dim=1", "three_body needs 3"]),
+    ("dim=8 estimator.batch=9", ["estimator.batch=9", "dim=8", "estimator.batch=8"]),
+    ("dim=8 estimator/sampler=gaussian", ["estimator.batch=16", "dim=8"]),
+    ("estimator.batch=0", ["estimator.batch=0", "1 or more"]),
+    ("dim=20 network=weight_sharing network.block_size=6", ["network.block_size=6", "5 does"]),
+    ("steps=0", ["steps=0", "1 or more"]),
+    ("seed=-1", ["seed=-1", "0 to"]),
+    ("train.points=0", ["train.points=0", "1 or more"]),
+    ("network.depth=1", ["network.depth=1", "2 or more"]),
+    ("network.activation=relu", ["network.activation=relu", "tanh"]),
+    ("optimizer.learning_rate=-1", ["optimizer.learning_rate=-1", "above 0"]),
+    ("optimizer.learning_rate=nan", ["optimizer.learning_rate=nan", "above 0"]),
+    ("pde.radius=0", ["pde.radius=0", "above 0"]),
+    ("runtime.precision=float16", ["runtime.precision=float16", "float32, float64"]),
+    ("runtime.generator=mt19937", ["runtime.generator=mt19937", "rbg"]),
+    ("runtime.platform=gpu", ["runtime.platform=gpu", "stde doctor"]),
+    ("resume=yes", ["resume", "never, auto"]),
+    ("schedule=piecewise +schedule.factor=3", ["schedule=piecewise", "factor"]),
+    ("pde._target_=nowhere.Poisson", ["pde=allen_cahn", "nowhere"]),
+    ("dim=20000000 train.points=100000", ["dim=20000000", "GB", "train.points"]),
+    ("run_dir=/proc/nowhere", ["run_dir=/proc/nowhere", "cannot be written"]),
+    ("--config-dir nowhere", ["nowhere"]),
+]
+
+
+def check_refusal(outcome, expected: list[str]) -> None:
+    assert outcome.status == 2, outcome
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert outcome.err.startswith("stde: ")
+    for text in expected:
+        assert text in outcome.err
+
+
+@pytest.mark.parametrize(("typed", "expected"), SOLVE)
+def test_solve_refuses(typed: str, expected: list[str], tmp_path: Path) -> None:
+    check_refusal(stde("solve", *typed.split(), cwd=tmp_path), expected)
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == []
+    assert not any(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("slove", ["slove", "did you mean solve"]),
+        ("bench bench.methods=[sdte]", ["bench.methods=sdte", "stde_unrestricted"]),
+        ("bench bench.out=nowhere/rows.json dim=4 estimator.batch=2", ["bench.out", "nowhere"]),
+        ("list pdes", ["group=pdes", "pde"]),
+        ("completion csh", ["csh"]),
+        ("predict somewhere", ["--points"]),
+        ("doctor now", ["now"]),
+    ],
+)
+def test_other_commands_refuse(typed: str, expected: list[str], tmp_path: Path) -> None:
+    check_refusal(stde(*typed.split(), cwd=tmp_path), expected)
+
+
+def test_a_directory_that_holds_a_run_is_left_alone(finished_run: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in finished_run.rglob("*")}
+    outcome = stde("solve", *SMALL, f"run_dir={finished_run}", cwd=finished_run.parent)
+    check_refusal(outcome, ["run_dir=", "holds a run already", "resume=auto"])
+    arguments = (*SMALL, "seed=7", f"run_dir={finished_run}", "resume=auto")
+    outcome = stde("solve", *arguments, cwd=finished_run.parent)
+    check_refusal(outcome, ["run_dir=", "another configuration"])
+    assert before == {p: p.stat().st_mtime_ns for p in finished_run.rglob("*")}
+
+
+def test_a_directory_of_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("...")
+    outcome = stde("solve", *SMALL, "run_dir=thesis", cwd=tmp_path)
+    check_refusal(outcome, ["run_dir=thesis", "not empty"])
+    assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "..."
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root writes anywhere; /proc stands in above")
+def test_an_unwritable_directory(tmp_path: Path) -> None:
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    outcome = stde("solve", *SMALL, f"run_dir={tmp_path / 'run'}", cwd=Path.cwd())
+    check_refusal(outcome, ["run_dir=", "cannot be written"])
+
+
+def damage_nothing(run: Path) -> None:
+    shutil.rmtree(run)
+
+
+def empty(run: Path) -> None:
+    shutil.rmtree(run)
+    run.mkdir()
+
+
+def foreign(run: Path) -> None:
+    empty(run)
+    (run / "notes.txt").write_text("not a run")
+
+
+def garble_config(run: Path) -> None:
+    (run / "config.yaml").write_text("dim: [1, 2\n")
+
+
+def strange_config(run: Path) -> None:
+    (run / "config.yaml").write_text("model: resnet\n")
+
+
+def incomplete_config(run: Path) -> None:
+    (run / "config.yaml").write_text("dim: 6\n")
+
+
+def garble_summary(run: Path) -> None:
+    (run / "summary.json").write_text('{"status": ')
+
+
+def no_checkpoint(run: Path) -> None:
+    shutil.rmtree(run / "checkpoints")
+
+
+def garble_checkpoint(run: Path) -> None:
+    for file in (run / "checkpoints").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"garbage")
+
+
+def truncated_checkpoint(run: Path) -> None:
+    for file in (run / "checkpoints").rglob("d/*"):
+        file.write_bytes(b"")
+
+
+def edited_config(run: Path) -> None:
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("width: 8", "width: 9"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (damage_nothing, ["no such directory"]),
+        (empty, ["not a run"]),
+        (foreign, ["not a run"]),
+        (garble_config, ["config.yaml"]),
+        (strange_config, ["config.yaml", "model"]),
+        (incomplete_config, ["config.yaml", "lacks"]),
+        (garble_summary, ["summary.json"]),
+        (no_checkpoint, ["no checkpoint"]),
+        (garble_checkpoint, ["checkpoint 40 cannot be read"]),
+        (truncated_checkpoint, ["checkpoint 40 cannot be read"]),
+        (edited_config, ["checkpoint 40 does not hold"]),
+    ],
+)
+def test_resume_and_evaluate_refuse_what_is_no_run(
+    damage, expected: list[str], finished_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    summary = run / "summary.json"
+    summary.write_text(summary.read_text().replace('"finished"', '"interrupted"'))
+    damage(run)
+    check_refusal(stde("resume", "run", cwd=tmp_path), ["RUN=run", *expected])
+    if damage is not garble_summary:
+        outcome = stde("evaluate", "run", "--points", "10", cwd=tmp_path)
+        check_refusal(outcome, ["RUN=run", *expected])
+
+
+GOOD = np.full((3, 6), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        (np.zeros((3, 5)), ["5 coordinates", "dim=6"]),
+        (np.zeros((0, 6)), ["holds no points"]),
+        (np.where(np.arange(18).reshape(3, 6) == 8, np.nan, GOOD), ["row 2 is not finite"]),
+        (np.zeros(6), ["shape (6,)"]),
+        (np.array([["a"] * 6]), ["give numbers"]),
+        (b"no array", ["is no .npy file"]),
+        ("1,2,3,4,5,6\n1,2,3\n", ["row 2 is not 6 numbers"]),
+        ("1,2,3,4,5,nan\n", ["row 1 is not finite"]),
+        ("", ["holds no points"]),
+        (None, ["no such file"]),
+    ],
+)
+def test_predict_refuses_points(
+    points, expected: list[str], finished_run: Path, tmp_path: Path
+) -> None:
+    name = "points.csv" if isinstance(points, str) else "points.npy"
+    if isinstance(points, np.ndarray):
+        np.save(tmp_path / name, points)
+    elif points is not None:
+        (tmp_path / name).write_bytes(points if isinstance(points, bytes) else points.encode())
+    arguments = ("--points", name, "--out", "values.npy")
+    outcome = stde("predict", str(finished_run), *arguments, cwd=tmp_path)
+    check_refusal(outcome, [f"--points={name}", *expected])
+    assert {p.name for p in tmp_path.iterdir()} <= {name}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"--derivatives": "u_x9"}, ["--derivatives=u_x9", "x1 to x6"]),
+        ({"--derivatives": "u_x0"}, ["--derivatives=u_x0", "x1 to x6"]),
+        ({"--derivatives": "curl"}, ["--derivatives=curl", "laplacian"]),
+        ({"--out": "values.txt"}, ["--out=values.txt", ".npy"]),
+        ({"--out": "nowhere/values.npy"}, ["--out=nowhere/values.npy", "cannot be written"]),
+        ({"--points": "points.txt"}, ["--points=points.txt", ".csv"]),
+        ({"--points": "."}, ["--points=.", "no such file"]),
+    ],
+)
+def test_predict_refuses_arguments(
+    changes: dict[str, str], expected: list[str], finished_run: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "points.npy", GOOD)
+    (tmp_path / "points.txt").write_text("1 2 3 4 5 6\n")
+    arguments = {"--points": "points.npy", "--out": "values.npy", **changes}
+    flat = [word for pair in arguments.items() for word in pair]
+    check_refusal(stde("predict", str(finished_run), *flat, cwd=tmp_path), expected)
+    assert not list(tmp_path.glob("*values*"))
+
+
+def limit_file_size() -> None:
+    """Files may grow to 200 kB: a write beyond fails as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+
+def test_a_checkpoint_that_does_not_fit_on_disk(tmp_path: Path) -> None:
+    """The error names the step; checkpoints written before stay, and nothing of the failed one."""
+    arguments = ("dim=4000", "steps=4", "evaluation.points=10", "run_dir=run")
+    outcome = stde("solve", *arguments, cwd=tmp_path, preexec_fn=limit_file_size)
+    check_refusal(outcome, ["run_dir=", "checkpoint of step 4 could not be written"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_earlier_checkpoint_survives_a_full_disk(tmp_path: Path) -> None:
+    """The first process saves step 2; the second, on a full disk, cannot save step 4."""
+    from tests.end_to_end.test_solve import read_arrays
+
+    small = ("dim=4000", "steps=60000", "train.log_every=1", "run_dir=run", "evaluation.points=10")
+    import signal
+
+    from tests.end_to_end.command import stde_interrupted
+
+    stopped = stde_interrupted(
+        "solve",
+        *small,
+        "evaluation.every=60000",
+        cwd=tmp_path,
+        number=signal.SIGTERM,
+        once=tmp_path / "run" / "metrics.jsonl",
+        contains='"step": 1,',
+    )
+    assert stopped.status == 143, stopped
+    saved = {p.name for p in (tmp_path / "run" / "checkpoints").iterdir()}
+    config = tmp_path / "run" / "config.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("every: null\n  minutes", "every: 1\n  minutes"))
+    outcome = stde("resume", "run", cwd=tmp_path, preexec_fn=limit_file_size)
+    check_refusal(outcome, ["could not be written", "is kept"])
+    assert {p.name for p in (tmp_path / "run" / "checkpoints").iterdir()} == saved
+    assert read_arrays(tmp_path / "run")
+
+
+def test_an_activation_without_a_jet_rule_is_named(tmp_path: Path) -> None:
+    """The published estimator rests on jax.experimental.jet, which lacks some rules."""
+    (tmp_path / "odd.py").write_text(
+        "import equinox as eqx, jax.numpy as jnp\n"
+        "class Odd(eqx.Module):\n"
+        "    weight: object\n"
+        "    def __init__(self, dim, *, key):\n"
+        "        self.weight = jnp.ones(dim)\n"
+        "    def __call__(self, x):\n"
+        "        return jnp.sort(self.weight * x)[0]\n"
+    )
+    (tmp_path / "mine" / "network").mkdir(parents=True)
+    (tmp_path / "mine" / "network" / "odd.yaml").write_text("_target_: odd.Odd\n")
+    arguments = ("dim=6", "estimator.batch=3", "network=odd", "steps=2", "evaluation.points=10")
+    outcome = stde(
+        "solve", "--config-dir", "mine", *arguments, "estimator=stde_unrestricted", cwd=tmp_path
+    )
+    check_refusal(outcome, ["estimator=stde_unrestricted", "sort"])
+    stde("solve", "--config-dir", "mine", *arguments, cwd=tmp_path).check()
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    command = f'"{sys.executable}" -m stde_cli list | head -n 1'
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""

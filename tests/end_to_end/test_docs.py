@@ -1,0 +1,99 @@
+"""Every command in README.md and docs/ is run, in order, each page in a directory of its own.
+
+Pages mark what is to be done in the fence's info string: `sh` is run, `sh slow` is run by the slow
+tests, `sh elsewhere` needs what a test does not have and is only parsed; `file=PATH` names the file
+that a block is written to.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.command import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def run_page(page: Path, where: Path, kind: str) -> int:
+    """Run the blocks of `page` whose info string is `kind`; returns how many there were."""
+    (where / "bin").mkdir()
+    launcher = where / "bin" / "stde"
+    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m stde_cli "$@"\n')
+    launcher.chmod(0o755)
+    env = environment()
+    places = (where / "bin", Path(sys.executable).parent, env["PATH"])
+    env["PATH"] = os.pathsep.join(map(str, places))
+    count = 0
+    for language, info, text in FENCE.findall(page.read_text()):
+        named = re.search(r"file=(\S+)", info)
+        if named:
+            file = where / named[1]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        elif f"{language}{info}".strip() == kind:
+            count += 1
+            for command in text.splitlines():
+                if command and not is_installation(command):
+                    shell = ["bash", "-c", f"set -e; {command}"]
+                    done = subprocess.run(shell, cwd=where, env=env, capture_output=True, text=True)
+                    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return count
+
+
+def is_installation(command: str) -> bool:
+    """Commands that make an environment: the wheel's test and `make test` itself run their like."""
+    return command.startswith(("python3 -m venv", "pip install"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_run(page: Path, tmp_path: Path) -> None:
+    run_page(page, tmp_path, "sh")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_slow_commands_run(page: Path, tmp_path: Path) -> None:
+    run_page(page, tmp_path, "sh slow")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_fences_are_of_a_known_kind_and_links_lead_somewhere(page: Path) -> None:
+    for language, info, text in FENCE.findall(page.read_text()):
+        assert language in ("sh", "python", "yaml", "text", "json"), language
+        assert info.strip() in ("", "slow", "elsewhere") or "file=" in info
+        if language == "sh":
+            subprocess.run(["bash", "-n", "-c", text], check=True)
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    targets = re.findall(r"^    make ([\w-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert targets[:2] == ["solve", "test"]
+    for target in targets:
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_image_has_what_the_checkout_has() -> None:
+    """No container engine here: what the Dockerfile copies must exist and not be ignored."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    allowed = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    }
+    copied = [
+        word for line in re.findall(r"^COPY (.*)$", dockerfile, re.M) for word in line.split()[:-1]
+    ]
+    assert copied
+    for name in copied:
+        assert (ROOT / name).exists()
+        assert name in allowed
+    assert re.search(r"^USER (?!root)", dockerfile, re.MULTILINE)
+    assert 'ENTRYPOINT ["stde"]' in dockerfile
+    assert dockerfile.startswith("#")
+    assert "FROM nvidia/cuda" in dockerfile

@@ -1,0 +1,56 @@
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from stde_cli.operators import Laplacian, Partial
+from stde_cli.runs import RunDirectory
+from tests.end_to_end.command import stde
+
+
+def test_predictions_agree_with_nested_derivatives(finished_run: Path, tmp_path: Path) -> None:
+    """More points than a batch holds, an odd number of them, .npy and .csv alike."""
+    from stde_cli.trained import load
+
+    points = np.random.default_rng(0).normal(size=(2503, 6)) / 4
+    np.save(tmp_path / "points.npy", points)
+    header = ",".join(f"x{k}" for k in range(1, 7))
+    np.savetxt(tmp_path / "points.csv", points, delimiter=",", header=header, comments="")
+    for suffix in ("npy", "csv"):
+        stde(
+            "predict",
+            str(finished_run),
+            "--points",
+            f"points.{suffix}",
+            "--derivatives",
+            "laplacian,u_x3,u_x1x1,u_x2x5",
+            "--out",
+            f"values.{suffix}",
+            cwd=tmp_path,
+        ).check()
+    values = np.load(tmp_path / "values.npy")
+    assert values.shape == (2503, 5)
+    text = (tmp_path / "values.csv").read_text().splitlines()
+    assert text[0] == "u,laplacian,u_x3,u_x1x1,u_x2x5"
+    from_csv = np.array([[float(v) for v in line.split(",")] for line in text[1:]])
+    np.testing.assert_allclose(from_csv, values, rtol=1e-4, atol=1e-4)
+
+    ansatz = load(RunDirectory.open(finished_run)).ansatz
+    operators = [Laplacian(), Partial((2,)), Partial((0, 0)), Partial((1, 4))]
+    for row in (0, 1234, 2502):
+        x = jnp.asarray(points[row], jnp.float32)
+        expected = [ansatz(x), *(operator.exact(ansatz, x) for operator in operators)]
+        np.testing.assert_allclose(values[row], np.array(expected), rtol=2e-3, atol=2e-4)
+
+
+def test_evaluate_reports_fresh_errors(finished_run: Path, tmp_path: Path) -> None:
+    arguments = ("--points", "500", "--json", "figures.json", "--plot", "history.png")
+    out = stde("evaluate", str(finished_run), *arguments, cwd=tmp_path).check().out
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    summary = json.loads((finished_run / "summary.json").read_text())
+    assert 0.3 < figures["rel_l2_error"] / summary["rel_l2_error"] < 3
+    assert figures["rel_l2_error"] != summary["rel_l2_error"]
+    assert figures["laplacian_standard_error_of_one_draw"] > 0
+    assert "rel_l2_error" in out
+    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,95 @@
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.end_to_end.command import SMALL, stde, stde_interrupted
+from tests.end_to_end.test_solve import read_arrays, read_metrics
+
+LONG = (*SMALL, "steps=8000", "train.log_every=200", "evaluation.every=8000")
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where = tmp_path_factory.mktemp("unbroken")
+    stde("solve", *LONG, "run_dir=run", cwd=where).check()
+    return where / "run"
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "resume"),
+    [
+        (signal.SIGINT, 130, ("resume", "run")),
+        (signal.SIGTERM, 143, ("solve", *LONG, "run_dir=run", "resume=auto")),
+    ],
+)
+def test_a_stopped_run_resumes_to_the_same_bits(
+    number: signal.Signals, status: int, resume: tuple[str, ...], tmp_path: Path, unbroken: Path
+) -> None:
+    run = tmp_path / "run"
+    outcome = stde_interrupted(
+        "solve",
+        *LONG,
+        "run_dir=run",
+        cwd=tmp_path,
+        number=number,
+        once=run / "metrics.jsonl",
+        contains='"step": 200,',
+    )
+    assert outcome.status == status, outcome
+    assert outcome.err.count("\n") == 1
+    assert "stde resume run" in outcome.err
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert 0 < summary["steps"] < 8000
+
+    stde(*resume, cwd=tmp_path).check()
+    resumed, whole = read_arrays(run), read_arrays(unbroken)
+    assert resumed.keys() == whole.keys()
+    for name in whole:
+        np.testing.assert_array_equal(resumed[name], whole[name])
+    assert [r["step"] for r in read_metrics(run)] == [r["step"] for r in read_metrics(unbroken)]
+    assert [r["loss"] for r in read_metrics(run)] == [r["loss"] for r in read_metrics(unbroken)]
+    final = json.loads((run / "summary.json").read_text())
+    assert final["status"] == "finished"
+    assert (
+        final["rel_l2_error"] == json.loads((unbroken / "summary.json").read_text())["rel_l2_error"]
+    )
+
+
+def test_resume_auto_finds_its_own_run_among_others(tmp_path: Path) -> None:
+    """Without run_dir: by configuration, and never the run of another one."""
+    stde("solve", *SMALL, "seed=1", cwd=tmp_path).check()
+    stde("solve", *SMALL, cwd=tmp_path).check()
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    out = stde("solve", *SMALL, "resume=auto", cwd=tmp_path).check().out
+    assert "training" not in out, "the finished run was found, nothing is left to do"
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    stde("solve", *SMALL, "seed=2", "resume=auto", cwd=tmp_path).check()
+    assert len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_resume_of_a_finished_run_shows_its_summary(finished_run: Path) -> None:
+    out = stde("resume", str(finished_run), cwd=finished_run).check().out
+    assert "finished already" in out
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
+    checkpoints = ("checkpoint.every=10", "checkpoint.keep=3")
+    stde("solve", *SMALL, *checkpoints, "run_dir=r", cwd=tmp_path).check()
+    kept = {p.name for p in (tmp_path / "r" / "checkpoints").iterdir() if p.name.isdigit()}
+    assert kept == {"20", "30", "40"}
+
+
+def test_a_run_that_turns_non_finite_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    arguments = ("optimizer=sgd", "schedule=constant", "optimizer.learning_rate=3e3")
+    outcome = stde("solve", *SMALL, *arguments, "checkpoint.every=1", "run_dir=run", cwd=tmp_path)
+    assert outcome.status == 1, outcome
+    assert outcome.err.count("\n") == 1
+    assert "not finite" in outcome.err
+    assert "step" in outcome.err
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert all(np.isfinite(array).all() for array in read_arrays(tmp_path / "run").values())

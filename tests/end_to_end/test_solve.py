@@ -1,0 +1,119 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import yaml
+
+from tests.end_to_end.command import SMALL, environment, stde
+
+SUMMARY_KEYS = """
+    status command pde solution dim seed steps loss rel_l1_error rel_l2_error trivial_rel_l2_error
+    residual_rms steps_per_second compile_seconds wall_seconds peak_memory_mb parameters device
+    versions
+    """.split()
+CLOCK = {"seconds", "steps_per_second", "peak_memory_mb"}
+
+
+def read_metrics(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def read_arrays(run: Path) -> dict[str, np.ndarray]:
+    """Every array of a run's newest checkpoint, by orbax alone."""
+    import orbax.checkpoint as ocp
+
+    step = max(int(p.name) for p in (run / "checkpoints").iterdir() if p.name.isdigit())
+    with jax.enable_x64(True), ocp.StandardCheckpointer() as checkpointer:
+        arrays = checkpointer.restore((run / "checkpoints" / str(step) / "default").absolute())
+        return {name: np.asarray(array) for name, array in arrays.items()}
+
+
+def test_a_run_directory_is_complete(finished_run: Path) -> None:
+    summary = json.loads((finished_run / "summary.json").read_text())
+    assert set(SUMMARY_KEYS) <= set(summary)
+    assert summary["status"] == "finished"
+    assert (summary["pde"], summary["solution"]) == ("allen_cahn", "two_body")
+    assert (summary["dim"], summary["steps"], summary["seed"]) == (6, 40, 0)
+    assert all(summary[key] is not None for key in SUMMARY_KEYS)
+
+    config = yaml.safe_load((finished_run / "config.yaml").read_text())
+    assert config["dim"] == 6
+    assert "${" not in (finished_run / "config.yaml").read_text(), "unresolved interpolation"
+
+    rows = read_metrics(finished_run)
+    assert [row["step"] for row in rows] == list(range(1, 41))
+    assert all({"loss", "learning_rate", "steps_per_second"} <= set(row) for row in rows)
+    evaluated = [row["step"] for row in rows if "rel_l2_error" in row]
+    assert evaluated == list(range(4, 40, 4))
+    assert (finished_run / "checkpoints" / "40").is_dir()
+    assert "step 4/40" in (finished_run / "console.log").read_text()
+
+
+def test_the_summary_table_names_the_next_commands(tmp_path: Path) -> None:
+    out = stde("solve", *SMALL, "run_dir=a run", cwd=tmp_path).check().out
+    for command in ("evaluate", "predict", "resume"):
+        assert f"stde {command} 'a run'" in out
+    assert "trivial baseline" in out
+
+
+def test_the_same_command_gives_the_same_numbers(tmp_path: Path, finished_run: Path) -> None:
+    stde("solve", *SMALL, "run_dir=again", cwd=tmp_path).check()
+    first, second = read_arrays(finished_run), read_arrays(tmp_path / "again")
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+    rows = [
+        [{k: v for k, v in row.items() if k not in CLOCK} for row in read_metrics(run)]
+        for run in (finished_run, tmp_path / "again")
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_another_seed_gives_another_run(tmp_path: Path, finished_run: Path) -> None:
+    stde("solve", *SMALL, "seed=1", "run_dir=run", cwd=tmp_path).check()
+    name = "ansatz.network.first.weight"
+    assert not np.array_equal(read_arrays(finished_run)[name], read_arrays(tmp_path / "run")[name])
+
+
+def test_float64_stays_float64(tmp_path: Path) -> None:
+    stde("solve", *SMALL, "runtime.precision=float64", "run_dir=run", cwd=tmp_path).check()
+    arrays = read_arrays(tmp_path / "run")
+    assert arrays["ansatz.network.first.weight"].dtype == np.float64
+
+
+def test_tracker_none_keeps_no_metrics(tmp_path: Path) -> None:
+    stde("solve", *SMALL, "tracker=none", "run_dir=run", cwd=tmp_path).check()
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "finished"
+
+
+def test_quickstart_beats_the_trivial_baseline(tmp_path: Path) -> None:
+    stde("solve", "+experiment=quickstart", "run_dir=run", cwd=tmp_path).check()
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["rel_l2_error"] < summary["trivial_rel_l2_error"] / 10
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("main(['--help'])", {"jax", "hydra", "numpy", "rich", "wandb", "matplotlib", "orbax"}),
+        (
+            "main(['solve', 'dim=4', 'steps=2', 'estimator.batch=2', 'evaluation.points=10'])",
+            {"wandb", "matplotlib"},
+        ),
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(
+    code: str, absent: set[str], tmp_path: Path
+) -> None:
+    script = (
+        "import sys; from stde_cli.cli.main import main; "
+        f"assert {code} == 0; print('IMPORTED', sorted({absent} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert "IMPORTED []" in done.stdout, done.stdout + done.stderr

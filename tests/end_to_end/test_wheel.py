@@ -1,0 +1,35 @@
+"""The wheel, alone in a clean environment outside the checkout."""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*command: object, cwd: Path) -> str:
+    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(
+        [str(word) for word in command], cwd=cwd, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_wheel_solves(tmp_path: Path) -> None:
+    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT)
+    run(sys.executable, *build, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    constraints = ROOT / "constraints.txt"
+    run(python, "-m", "pip", "install", "-q", "-c", constraints, wheel, cwd=tmp_path)
+    where = run(python, "-c", "import stde_cli; print(stde_cli.__file__)", cwd=tmp_path)
+    assert str(tmp_path) in where
+    command = tmp_path / "env" / "bin" / "stde"
+    arguments = ("dim=6", "steps=20", "estimator.batch=3", "evaluation.points=100", "run_dir=run")
+    run(command, "solve", *arguments, cwd=tmp_path)
+    assert (tmp_path / "run" / "summary.json").exists()
+    assert "allen_cahn" in run(command, "list", "pde", cwd=tmp_path)

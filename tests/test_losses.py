@@ -1,0 +1,138 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stde_cli.directions import Dense, DenseDirections, Stratified, WithReplacement
+from stde_cli.estimators import STDE, Exact
+from stde_cli.losses import Residual, UnbiasedResidual
+from stde_cli.pdes import AllenCahn, Poisson, SineGordon
+from stde_cli.prng import make_key
+from tests.helpers import filled, laplacian, point_inside, quick, random_ansatz, random_pde
+
+DIM = 4
+# Estimators whose draws are equally probable, and how many draws there are.
+ESTIMATORS = [
+    (STDE(Stratified(), 2), 4),
+    (STDE(WithReplacement(), 1), 4),
+    (STDE(WithReplacement(), 2), 16),
+    (STDE(Dense("rademacher"), 1), 16),
+]
+
+
+def numbers(directions):
+    """What tells one draw from another."""
+    dense = isinstance(directions, DenseDirections)
+    return (directions.vectors if dense else directions.indices).ravel()
+
+
+def keys_of_every_draw(draw, outcomes):
+    """One key for each outcome of `draw(key)`, an array of numbers."""
+    keys = jax.random.split(make_key(50), 30 * outcomes)
+    drawn = np.asarray(quick(jax.vmap(draw))(keys))
+    _, first = np.unique(drawn, axis=0, return_index=True)
+    assert len(first) == outcomes
+    return keys[first]
+
+
+def setting(equation):
+    pde = filled(lambda: random_pde(DIM, equation), scale=1)
+    points = jnp.stack([point_inside(DIM, seed=s, length=0.3 * s) for s in (1, 2, 3)])
+    parameters, static = eqx.partition(
+        random_ansatz(DIM, width=4, radius=1.0), eqx.is_inexact_array
+    )
+    return pde, points, parameters, static
+
+
+def exact_loss(parameters, static, pde, points):
+    """mean (L u - f)^2 by nested derivatives."""
+    field = eqx.combine(parameters, static)
+
+    def residual(x):
+        return pde.lhs(x, field(x), {"laplacian": laplacian(field, x)}) - pde.source(x)
+
+    return jnp.mean(jax.vmap(residual)(points) ** 2)
+
+
+def check_close(tree, expected):
+    for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("equation", [Poisson, AllenCahn, SineGordon])
+@pytest.mark.parametrize(("estimator", "outcomes"), ESTIMATORS, ids=str)
+def test_unbiased_over_every_pair_of_draws(float64, estimator, outcomes, equation):
+    pde, points, parameters, static = setting(equation)
+
+    def pair(key):
+        return jnp.concatenate(
+            [numbers(estimator.draw(DIM, key=k)) for k in jax.random.split(key)]
+        )
+
+    keys = keys_of_every_draw(pair, outcomes**2)
+
+    def loss(parameters, key):
+        field = eqx.combine(parameters, static)
+        return UnbiasedResidual()(pde, estimator, field, points, key=key)
+
+    def over_all_pairs(parameters):
+        values, gradients = jax.vmap(jax.value_and_grad(loss), (None, 0))(parameters, keys)
+        return values, jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), gradients)
+
+    values, gradient = quick(over_all_pairs)(parameters)
+    truth, exact_gradient = quick(jax.value_and_grad(exact_loss))(parameters, static, pde, points)
+    assert np.std(values) > 1e-3 * truth
+    np.testing.assert_allclose(np.mean(values), truth, rtol=1e-10)
+    check_close(gradient, exact_gradient)
+
+
+@pytest.mark.parametrize("equation", [Poisson, AllenCahn])
+@pytest.mark.parametrize(("estimator", "outcomes"), ESTIMATORS, ids=str)
+def test_biased_by_the_variance(float64, estimator, outcomes, equation):
+    pde, points, parameters, static = setting(equation)
+    field = eqx.combine(parameters, static)
+    keys = keys_of_every_draw(lambda key: numbers(estimator.draw(DIM, key=key)), outcomes)
+
+    def over_all_draws(field):
+        def one(key):
+            directions = estimator.draw(DIM, key=key)
+            loss = Residual()(pde, estimator, field, points, key=key)
+            estimates = jax.vmap(
+                lambda x: estimator(field, pde.operators, x, directions)[1]["laplacian"]
+            )(points)
+            return loss, estimates
+
+        return jax.vmap(one)(keys)
+
+    losses, estimates = quick(over_all_draws)(field)
+    variance = np.mean(np.var(estimates, axis=0))
+    truth = exact_loss(parameters, static, pde, points)
+    assert variance > 1e-3 * truth
+    np.testing.assert_allclose(np.mean(losses), truth + variance, rtol=1e-10)
+
+
+@pytest.mark.parametrize("loss", [Residual(), UnbiasedResidual()], ids=str)
+def test_without_sampling_both_are_the_exact_loss(float64, loss):
+    pde, points, parameters, static = setting(SineGordon)
+
+    def value(parameters):
+        field = eqx.combine(parameters, static)
+        return loss(pde, Exact(), field, points, key=make_key(1))
+
+    ours, gradient = quick(jax.value_and_grad(value))(parameters)
+    truth, exact_gradient = quick(jax.value_and_grad(exact_loss))(parameters, static, pde, points)
+    np.testing.assert_allclose(ours, truth, rtol=1e-11)
+    check_close(gradient, exact_gradient)
+
+
+def test_the_two_draws_of_the_unbiased_loss_differ(float64):
+    """With J = K the loss would be a square and never negative."""
+    pde, points, parameters, static = setting(Poisson)
+    field = eqx.combine(parameters, static)
+    keys = jax.random.split(make_key(2), 200)
+    estimator = STDE(Dense("gaussian"), 1)
+    values = quick(
+        jax.vmap(lambda key: UnbiasedResidual()(pde, estimator, field, points[:1], key=key))
+    )(keys)
+    assert np.min(values) < 0 < np.max(values)

@@ -1,0 +1,131 @@
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from stde_cli.ansatz import HardConstraint
+from stde_cli.constraints import Unconstrained, VanishOnSphere
+from stde_cli.directions import (
+    Dense,
+    DenseDirections,
+    Stratified,
+    WithoutReplacement,
+    WithReplacement,
+    all_coordinates,
+)
+from stde_cli.estimators import STDE, Unrestricted
+from stde_cli.losses import Residual, UnbiasedResidual
+from stde_cli.networks import MLP
+from stde_cli.prng import make_key
+from stde_cli.restriction import Restrictable, restrict
+from stde_cli.training.loop import Executable
+from stde_cli.training.state import Problem, initial_state
+from tests.helpers import (
+    coordinate_directions,
+    dense_matrix,
+    jaxpr_shapes,
+    point_inside,
+    random_ansatz,
+    random_network,
+    random_pde,
+)
+
+DIM = 12
+
+
+def plain(x):
+    return jnp.sin(jnp.sum(x**2)) + x[0] * x[3] * jnp.cos(x[1])
+
+
+FIELDS = {
+    "mlp": lambda: random_network(DIM, "mlp"),
+    "shallow": lambda: random_network(DIM, "mlp", depth=2),
+    "weight_sharing": lambda: random_network(DIM, "weight_sharing", block_size=3),
+    "one_block": lambda: random_network(DIM, "weight_sharing", block_size=DIM),
+    "vanish_on_sphere": lambda: VanishOnSphere(1.4),
+    "unconstrained": Unconstrained,
+    "hard_constraint": lambda: random_ansatz(DIM),
+    "hard_constraint_weight_sharing": lambda: random_ansatz(DIM, "weight_sharing", block_size=4),
+    "hard_constraint_plain": lambda: HardConstraint(plain, VanishOnSphere(1.1)),
+    "plain": lambda: plain,
+}
+DIRECTIONS = {
+    "all": lambda: all_coordinates(DIM),
+    "distinct": lambda: coordinate_directions([7, 0, 3], [1.0, -0.5, 2.0]),
+    "repeated": lambda: coordinate_directions([7, 0, 7, 1], [1.0, -0.5, 2.0, 0.3]),
+    "padded": lambda: coordinate_directions([10, 11, 11], [1.0, 1.0, 0.0]),
+    "dense": lambda: DenseDirections(jax.random.normal(make_key(4), (3, DIM)), jnp.ones(3)),
+    "rademacher": lambda: Dense("rademacher")(DIM, 5, key=make_key(5)),
+    "scaled": lambda: coordinate_directions([5, 2]).scaled(jnp.array([3.0, -1.0])),
+}
+
+
+@pytest.mark.parametrize("directions", DIRECTIONS)
+@pytest.mark.parametrize("field", FIELDS)
+def test_restriction_is_the_field_on_the_span(float64, field, directions):
+    u, v = FIELDS[field](), DIRECTIONS[directions]()
+    x = point_inside(DIM)
+    assert isinstance(u, Restrictable) == (field != "plain")
+    restricted = restrict(u, x, v)
+    rows = dense_matrix(v, DIM)
+    for s in (jnp.zeros(len(rows)), *0.4 * jax.random.normal(make_key(6), (4, len(rows)))):
+        np.testing.assert_allclose(restricted(s), u(x + s @ rows), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "sampler", [Stratified(), WithReplacement(), WithoutReplacement()], ids=str
+)
+@pytest.mark.parametrize("loss", [Residual(), UnbiasedResidual()], ids=str)
+def test_no_array_of_directions_times_dim(sampler, loss):
+    largest, forbidden = largest_array(STDE(sampler, 64), loss, directions=64)
+    assert largest < forbidden
+
+
+def test_an_unrestricted_estimate_does_form_one():
+    largest, forbidden = largest_array(Unrestricted(64), Residual(), directions=64)
+    assert largest >= forbidden
+
+
+def largest_array(estimator, loss, *, directions):
+    """The largest array in the loss's gradient, and the size of one-hot directions."""
+    dim, points, width = 10_000, 4, 3
+    pde = random_pde(dim)
+    network = MLP(dim, width=width, key=make_key(0))
+    ansatz = HardConstraint(network, pde.constraint)
+    x = jnp.zeros((points, dim))
+    parameters, static = eqx.partition(ansatz, eqx.is_inexact_array)
+
+    def value(parameters, key):
+        return loss(pde, estimator, eqx.combine(parameters, static), x, key=key)
+
+    jaxpr = jax.make_jaxpr(jax.grad(value))(parameters, make_key(1))
+    assert max(points, width) < directions
+    return max(math.prod(shape) for shape in jaxpr_shapes(jaxpr.jaxpr)), directions * dim
+
+
+@pytest.mark.parametrize("loss", [Residual(), UnbiasedResidual()], ids=str)
+def test_memory_does_not_grow_with_directions(loss):
+    few, many = (temp_memory(loss, directions) for directions in (1, 64))
+    assert few > 100e6  # at least the points themselves: XLA's figure means something
+    assert abs(many - few) < 0.1 * few
+
+
+def temp_memory(loss, directions):
+    dim = 10**6
+    problem = Problem(
+        pde=random_pde(dim),
+        estimator=STDE(Stratified(), directions),
+        loss=loss,
+        optimizer=optax.adam(1e-3),
+        points=100,
+        key=make_key(0),
+    )
+    state = eqx.filter_eval_shape(
+        lambda key: initial_state(problem, lambda dim, key: MLP(dim, key=key), key=key),
+        make_key(1),
+    )
+    return Executable(problem, state).temp_memory_bytes
