@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 
-from jaxtyping import install_import_hook
-
-# Before anything imports the package: the hook rewrites modules as they are loaded.
-install_import_hook("stde_cli", "beartype.beartype")
-
 import jax
 import pytest
+from jaxtyping import install_import_hook
+
+import tests.typecheck  # noqa: F401 (the hook looks it up by name)
+
+# Before any test imports the package: the hook rewrites modules as they are loaded.
+install_import_hook("stde_cli", "tests.typecheck.check")
 
 
 @pytest.fixture
 def float64() -> Iterator[None]:
     """Double precision for the length of a test."""
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+    with jax.enable_x64(True):
+        yield

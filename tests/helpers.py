@@ -86,7 +86,7 @@ def random_network(
     block_size: int = 2,
     activation: Activation = "tanh",
     seed: int = 0,
-) -> MLP | WeightSharing:
+) -> Any:
     """A small network with random weights and biases."""
     options: dict[str, Any] = {"width": width, "depth": depth, "activation": activation}
     if kind == "weight_sharing":

@@ -133,7 +133,9 @@ def largest_array(sampler, dim, batch):
     return max(math.prod(shape) for shape in jaxpr_shapes(jaxpr.jaxpr))
 
 
-@pytest.mark.parametrize("sampler", [Stratified(), WithReplacement(), WithoutReplacement()], ids=str)
+@pytest.mark.parametrize(
+    "sampler", [Stratified(), WithReplacement(), WithoutReplacement()], ids=str
+)
 def test_drawing_few_of_a_hundred_million_coordinates_is_cheap(sampler):
     dim, batch = 10**8, 16
     drawn = sampler(dim, batch, key=make_key(15))

@@ -57,5 +57,5 @@ def _findings(problems: list[str]):
 
     obstacle = obstacle_to_online()
     yield "wandb", f"offline ({obstacle})" if obstacle else "online"
-    cache = jax.config.read("jax_compilation_cache_dir")
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     yield "compilation cache", cache or "off; set runtime.compilation_cache=DIR"

@@ -41,7 +41,7 @@ def pure_derivatives(field: ScalarField, x: Point, v: Point, order: int) -> Floa
 
 
 def _evaluate(jaxpr: jex_core.Jaxpr, consts: Sequence, arguments: Sequence) -> list:
-    """The outputs of `jaxpr`, calls inlined: jet lets tracers escape from custom derivative rules."""
+    """The outputs of `jaxpr`, calls inlined: jet's tracers escape from custom derivatives."""
     values: dict[jex_core.Var, jax.Array] = {}
 
     def read(atom):

@@ -1,0 +1,230 @@
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stde_cli.directions import (
+    Dense,
+    Permutation,
+    Stratified,
+    WithoutReplacement,
+    WithReplacement,
+    all_coordinates,
+)
+from stde_cli.estimators import STDE, Exact, Unrestricted, mean_and_standard_error
+from stde_cli.operators import AbstractOperator, Laplacian, Partial
+from stde_cli.prng import make_key
+from tests.helpers import all_draws, laplacian, point_inside, quick, random_ansatz
+
+NETWORKS = {"mlp": {}, "weight_sharing": {"block_size": 3}}
+SMALL = 6
+# Sampler, directions a draw, and how many equally probable outcomes that makes.
+ENUMERATIONS = [
+    (STDE(Stratified(), 3), 3, 8),
+    (STDE(Stratified(), 4), 4, 4),
+    (STDE(WithReplacement(), 2), 2, 36),
+    (STDE(WithoutReplacement(), 3), 3, 20),
+    (STDE(Permutation(), 2), 2, 15),
+    (STDE(Dense("rademacher"), 1), 1, 64),
+    (Unrestricted(2), 2, 15),
+]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("estimator", "batch", "outcomes"), ENUMERATIONS, ids=str)
+def test_the_mean_over_every_draw_is_exact(float64, estimator, batch, outcomes, network):
+    field, x = random_ansatz(SMALL, network, **NETWORKS[network]), point_inside(SMALL)
+    sampler = estimator.sampler if isinstance(estimator, STDE) else Permutation()
+    stacked = all_draws(sampler, SMALL, batch, outcomes=outcomes)
+
+    def one(directions):
+        return estimator(field, {"value": Laplacian()}, x, directions)[1]["value"]
+
+    estimates, truth = quick(lambda x: (jax.vmap(one)(stacked), laplacian(field, x)))(x)
+    assert np.std(estimates) > 1e-3  # The draws differ: their mean says something.
+    np.testing.assert_allclose(jnp.mean(estimates), truth, rtol=1e-10)
+
+
+LARGE = 45
+
+
+@pytest.mark.parametrize(
+    ("estimator", "network"),
+    [
+        (STDE(Stratified(), 8), "mlp"),
+        (STDE(Stratified(), 8), "weight_sharing"),
+        (STDE(WithReplacement(), 8), "weight_sharing"),
+        (STDE(WithoutReplacement(), 8), "mlp"),
+        (STDE(Permutation(), 8), "mlp"),
+        (STDE(Dense("rademacher"), 8), "mlp"),
+        (STDE(Dense("gaussian"), 8), "mlp"),
+        (STDE(Dense("gaussian"), 8), "weight_sharing"),
+        (Unrestricted(8), "mlp"),
+    ],
+    ids=str,
+)
+def test_the_mean_of_many_draws_is_within_its_error(float64, estimator, network):
+    field, x = random_ansatz(LARGE, network, **NETWORKS[network]), point_inside(LARGE)
+
+    def both(x):
+        key = make_key(7)
+        mean = mean_and_standard_error(estimator, field, Laplacian(), x, draws=2000, key=key)
+        return mean, laplacian(field, x)
+
+    (mean, error), truth = quick(both)(x)
+    assert 0 < error < 0.1 * abs(truth)
+    assert abs(mean - truth) < 4 * error
+
+
+@pytest.mark.parametrize("sampler", [Stratified(), WithoutReplacement(), Permutation()], ids=str)
+def test_sampling_every_coordinate_leaves_no_error(float64, sampler):
+    field, x = random_ansatz(LARGE), point_inside(LARGE)
+    estimator = STDE(sampler, LARGE)
+
+    def both(x):
+        directions = estimator.draw(LARGE, key=make_key(8))
+        value, derivatives = estimator(field, {"value": Laplacian()}, x, directions)
+        return (value, derivatives["value"]), (field(x), laplacian(field, x))
+
+    ours, theirs = quick(both)(x)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-11)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_the_standard_error_is_that_of_the_known_variance(float64, batch):
+    """u = sum a_i x_i^2 / 2: a draw J gives dim mean a_J, of variance dim^2 var(a) / batch."""
+    dim, draws = 20, 20_000
+    a = jax.random.normal(make_key(9), (dim,))
+    estimator = STDE(WithReplacement(), batch)
+
+    def field(x):
+        return a @ x**2 / 2
+
+    mean, error = quick(
+        lambda x: mean_and_standard_error(
+            estimator, field, Laplacian(), x, draws=draws, key=make_key(10)
+        )
+    )(point_inside(dim))
+    known = math.sqrt(dim**2 * float(jnp.var(a)) / batch / draws)
+    assert float(error) == pytest.approx(known, rel=0.03)
+    assert abs(mean - jnp.sum(a)) < 4 * known
+
+
+# 256 coordinates are pushed at once: below, at, just above and well above that, and a multiple.
+@pytest.mark.parametrize(
+    ("dim", "network", "options"),
+    [
+        (2, "mlp", {}),
+        (6, "weight_sharing", {"block_size": 3}),
+        (256, "mlp", {}),
+        (257, "mlp", {}),
+        (300, "mlp", {}),
+        (300, "weight_sharing", {"block_size": 4}),
+        (512, "mlp", {}),
+    ],
+    ids=str,
+)
+def test_exact_is_exact(float64, dim, network, options):
+    field, x = random_ansatz(dim, network, width=4, **options), point_inside(dim)
+    estimator, operators = Exact(), {"a": Laplacian(), "b": Laplacian()}
+
+    def both(x):
+        directions = estimator.draw(dim, key=make_key(0))
+        return estimator(field, operators, x, directions), (field(x), laplacian(field, x))
+
+    (value, derivatives), (u, truth) = quick(both)(x)
+    np.testing.assert_allclose(value, u, rtol=1e-13)
+    np.testing.assert_allclose(derivatives["a"], truth, rtol=1e-10)
+    assert derivatives["b"] == derivatives["a"]
+
+
+def test_exact_in_chunks_has_the_right_gradient(float64):
+    dim = 300
+    field, x = random_ansatz(dim, width=4), point_inside(dim)
+    parameters, static = eqx.partition(field, eqx.is_inexact_array)
+
+    def ours(parameters):
+        field = eqx.combine(parameters, static)
+        return Exact()(field, {"value": Laplacian()}, x, all_coordinates(dim))[1]["value"]
+
+    def theirs(parameters):
+        return laplacian(eqx.combine(parameters, static), x)
+
+    gradients, expected = quick(lambda p: (jax.grad(ours)(p), jax.grad(theirs)(p)))(parameters)
+    for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "coordinates",
+    [(0,), (5,), (1, 1), (0, 2), (2, 0), (3, 0, 3), (0, 1, 2), (4, 4, 4), (2, 2, 5, 2)],
+    ids=str,
+)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_partials(float64, coordinates, network):
+    field, x = random_ansatz(SMALL, network, **NETWORKS[network]), point_inside(SMALL)
+    operator = Partial(coordinates)
+
+    def both(x):
+        directions = all_coordinates(SMALL)
+        ours = Exact()(field, {"value": operator, "laplacian": Laplacian()}, x, directions)[1]
+        return ours["value"], operator.exact(field, x)
+
+    ours, theirs = quick(both)(x)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-11)
+
+
+def test_the_laplacian_is_the_sum_of_its_partials(float64):
+    field, x = random_ansatz(SMALL), point_inside(SMALL)
+
+    def both(x):
+        partials = [Partial((i, i)).exact(field, x) for i in range(SMALL)]
+        return Laplacian().exact(field, x), sum(partials)
+
+    np.testing.assert_allclose(*quick(both)(x), rtol=1e-12)
+
+
+class Biharmonic(AbstractOperator):
+    """An operator that no estimator here knows."""
+
+    def exact(self, field, x):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("estimator", "operator", "message"),
+    [
+        (STDE(Stratified(), 2), Partial((0, 1)), "no estimate of wanted: Partial"),
+        (STDE(Stratified(), 2), Biharmonic(), "no estimate of wanted: Biharmonic"),
+        (Unrestricted(2), Partial((0, 0)), "no estimate of wanted: Partial"),
+        (Exact(), Biharmonic(), "no exact form of wanted, a Biharmonic"),
+    ],
+    ids=str,
+)
+def test_an_operator_out_of_reach_is_an_error(estimator, operator, message):
+    field, operators = random_ansatz(4), {"laplacian": Laplacian(), "wanted": operator}
+
+    def estimate(x):
+        return estimator(field, operators, x, estimator.draw(4, key=make_key(0)))
+
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(estimate, point_inside(4))
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sin", "gelu", "silu", "softplus"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_unrestricted_and_stde_agree_on_the_same_directions(float64, network, activation):
+    options = {**NETWORKS[network], "activation": activation}
+    field, x = random_ansatz(SMALL, network, **options), point_inside(SMALL)
+    published, ours = Unrestricted(3), STDE(WithoutReplacement(), 3)
+    directions = published.draw(SMALL, key=make_key(3))
+    operators = {"value": Laplacian()}
+    results = quick(
+        lambda x: [estimator(field, operators, x, directions) for estimator in (published, ours)]
+    )(x)
+    (first, first_derivatives), (second, second_derivatives) = results
+    np.testing.assert_allclose(first, second, rtol=1e-13)
+    np.testing.assert_allclose(first_derivatives["value"], second_derivatives["value"], rtol=1e-10)
