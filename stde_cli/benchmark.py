@@ -108,7 +108,7 @@ def measure(method: str, config: DictConfig) -> Row:
         state, seconds = block(state, steps)
         rates.append(steps / seconds)
     rate = median(rates)
-    floor = _floor_bytes(parameter_count(abstract.ansatz), config) / bandwidth
+    floor = _floor_bytes(parameter_count(abstract.ansatz.network), config) / bandwidth
     row = _empty(method, config, None)
     row.update(
         steps_per_second=rate,

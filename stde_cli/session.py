@@ -85,7 +85,7 @@ class _Session:
             "compile_seconds": None,
             "wall_seconds": 0.0,
             "peak_memory_mb": None,
-            "parameters": parameter_count(self.abstract.ansatz),
+            "parameters": parameter_count(self.abstract.ansatz.network),
             "device": device_name(),
             "versions": versions(),
             "git_revision": git_revision(),

@@ -12,13 +12,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Int
 
 from stde_cli._types import Points, PRNGKey, Scalar
 from stde_cli.estimators import AbstractEstimator
 from stde_cli.pdes import AbstractPDE
 
-_DECADES = 3
-_CANDIDATES = 600
+_DECADES = (-8, 3)
+_CANDIDATES = 1200
 _SECTIONS = 40
 _GOLDEN = 0.381966
 
@@ -99,8 +100,8 @@ def _residual_of_multiples(
 def _least(residual: Callable[[Scalar], jax.Array]) -> Scalar:
     """The s of least mean square residual: a scan over magnitudes, then golden sections.
 
-    The magnitudes go three decades either way of where the equation, made linear at s = 0, has its
-    least squares solution. A nonlinear term may move the optimum far from there.
+    The magnitudes lie about where the equation, made linear at s = 0, has its least squares
+    solution. Powers of u bring the optimum down from there, by many decades where they rule.
     """
     zero = jnp.zeros(())
     at_zero, slope = jax.jvp(residual, (zero,), (jnp.ones(()),))
@@ -109,12 +110,12 @@ def _least(residual: Callable[[Scalar], jax.Array]) -> Scalar:
     def square(s: Scalar) -> Scalar:
         return jnp.mean(residual(s) ** 2)
 
-    magnitudes = linear * jnp.logspace(-_DECADES, _DECADES, _CANDIDATES)
+    magnitudes = linear * jnp.logspace(*_DECADES, _CANDIDATES)
     candidates = jnp.concatenate([magnitudes, -magnitudes])
     best = candidates[jnp.argmin(jax.vmap(square)(candidates))]
-    ratio = 10 ** (2 * _DECADES / (_CANDIDATES - 1))
+    ratio = 10 ** ((_DECADES[1] - _DECADES[0]) / (_CANDIDATES - 1))
 
-    def section(_: int, bracket: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
+    def section(_: Int[Array, ""], bracket: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
         low, high = bracket
         left, right = low + _GOLDEN * (high - low), high - _GOLDEN * (high - low)
         keep_left = square(left) < square(right)

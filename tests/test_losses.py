@@ -4,12 +4,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stde_cli.ansatz import HardConstraint
 from stde_cli.directions import Dense, DenseDirections, Stratified, WithReplacement
 from stde_cli.estimators import STDE, Exact
-from stde_cli.losses import Residual, UnbiasedResidual
-from stde_cli.pdes import AllenCahn, Poisson, SineGordon
+from stde_cli.losses import GradientEnhanced, Residual, UnbiasedResidual
+from stde_cli.networks import MLP
+from stde_cli.operators import Laplacian
+from stde_cli.pdes import AllenCahn, Poisson, SineGordon, ThreeBody, TwoBody
 from stde_cli.prng import make_key
-from tests.helpers import filled, laplacian, point_inside, quick, random_ansatz, random_pde
+from tests.helpers import (
+    filled,
+    laplacian,
+    point_inside,
+    quick,
+    random_ansatz,
+    random_pde,
+    tree_allclose,
+)
 
 DIM = 4
 # Estimators whose draws are equally probable, and how many draws there are.
@@ -145,3 +156,38 @@ def test_the_two_draws_of_the_unbiased_loss_differ(float64):
         jax.vmap(lambda key: UnbiasedResidual()(pde, estimator, field, points[:1], key=key))
     )(keys)
     assert np.min(values) < 0 < np.max(values)
+
+
+@pytest.mark.parametrize("solution", [TwoBody, ThreeBody])
+def test_gradient_enhanced_is_the_residual_and_its_exact_gradient(solution, float64: None) -> None:
+    """Against nested derivatives of the unrestricted residual, value and parameter gradient."""
+    dim, weight = 6, 0.7
+    pde = random_pde(dim, AllenCahn, solution)
+    points = pde.domain.sample_interior(4, key=make_key(2))
+
+    def field(parameters):
+        network = eqx.combine(parameters, static)
+        return HardConstraint(network, pde.constraint, jnp.array(2.0), 1.0)
+
+    network = MLP(dim, width=5, key=make_key(1))
+    parameters, static = eqx.partition(network, eqx.is_inexact_array)
+
+    def fast(parameters):
+        loss = GradientEnhanced(weight)
+        return loss(pde, Exact(), field(parameters), points, key=make_key(3))
+
+    def slow(parameters):
+        u = field(parameters)
+
+        def residual(x):
+            exact = pde.solution
+            source = pde.lhs(x, exact(x), {"laplacian": Laplacian().exact(exact, x)})
+            return pde.lhs(x, u(x), {"laplacian": Laplacian().exact(u, x)}) - source
+
+        values = jax.vmap(residual)(points)
+        gradients = jax.vmap(jax.grad(residual))(points)
+        return jnp.mean(values**2) + weight / dim * jnp.mean(jnp.sum(gradients**2, axis=1))
+
+    value, gradient = jax.jit(jax.value_and_grad(fast))(parameters)
+    expected_value, expected_gradient = jax.jit(jax.value_and_grad(slow))(parameters)
+    assert tree_allclose((value, gradient), (expected_value, expected_gradient), rtol=1e-9)

@@ -22,6 +22,7 @@ from stde_cli.losses import Residual, UnbiasedResidual
 from stde_cli.networks import MLP
 from stde_cli.prng import make_key
 from stde_cli.restriction import Restrictable, restrict
+from stde_cli.start import Units
 from stde_cli.training.loop import Executable
 from stde_cli.training.state import Problem, initial_state
 from tests.helpers import (
@@ -128,6 +129,7 @@ def temp_memory(loss, directions):
         loss=loss,
         optimizer=optax.adam(1e-3),
         points=100,
+        units=Units(jnp.ones(()), jnp.ones(()), offset=0.0),
         key=make_key(0),
     )
     state = eqx.filter_eval_shape(

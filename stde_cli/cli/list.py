@@ -11,6 +11,7 @@ from stde_cli.errors import UsageError
 _GROUPS = {
     "pde": "pde",
     "solution": "pde/solution",
+    "start": "start",
     "network": "network",
     "estimator": "estimator",
     "sampler": "estimator/sampler",

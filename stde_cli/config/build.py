@@ -25,6 +25,7 @@ class Keys(NamedTuple):
     """Independent keys of a run, all from its seed."""
 
     pde: PRNGKey
+    start: PRNGKey
     network: PRNGKey
     training: PRNGKey
     test: PRNGKey
@@ -73,12 +74,16 @@ def build(config: DictConfig) -> Built:
     schedule = _make(
         config, "schedule", learning_rate=config.optimizer.learning_rate, steps=config.steps
     )
+    pde = _make(config, "pde", dim=config.dim, key=keys.pde)
+    estimator = _make(config, "estimator")
+    choose_units = eqx.filter_jit(_make(config, "start"))
     problem = Problem(
-        pde=_make(config, "pde", dim=config.dim, key=keys.pde),
-        estimator=_make(config, "estimator"),
+        pde=pde,
+        estimator=estimator,
         loss=_make(config, "loss"),
         optimizer=_optimizer(config, schedule),
         points=config.train.points,
+        units=choose_units(pde, estimator, config.train.points, key=keys.start),
         key=keys.training,
     )
     network = _maker(config, "network")

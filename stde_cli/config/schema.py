@@ -64,6 +64,7 @@ class SolveConfig:
     resume: str = "never"
     """auto: go on from this configuration's own unfinished run, if there is one."""
     pde: Any = MISSING
+    start: Any = MISSING
     network: Any = MISSING
     estimator: Any = MISSING
     loss: Any = MISSING

@@ -123,6 +123,8 @@ def _sum_over_windows(solution: AbstractSolution, x: Point) -> Sums:
         # three products XLA would fuse each with its terms into a scalar loop, seven times slower.
         return jnp.stack(solution.terms(x)) @ c
 
+    # Reversed, for the gradient of the source, a block is computed anew rather than kept.
+    @jax.checkpoint
     def add(sums: Sums, start: jax.Array) -> tuple[Sums, None]:
         windows = lax.dynamic_slice_in_dim(x, start, _BLOCK + solution.window - 1)
         c = lax.dynamic_slice_in_dim(coefficients, start, _BLOCK)

@@ -70,7 +70,7 @@ class Checkpoints:
         step = int(state.step)
         if step == self.newest_step():
             return
-        if not _all_finite(eqx.filter(state.ansatz, eqx.is_inexact_array)):
+        if not _all_finite(eqx.filter(state.ansatz, eqx.is_array)):
             raise RunFailed(f"parameters are not finite after step {step}; {self.kept()}")
         arrays = _named_arrays(state)
         try:

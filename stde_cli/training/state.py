@@ -7,10 +7,11 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from stde_cli._types import PRNGKey, ScalarField
-from stde_cli.ansatz import HardConstraint
+from stde_cli.ansatz import HardConstraint, trained
 from stde_cli.estimators import AbstractEstimator
 from stde_cli.losses import AbstractLoss
 from stde_cli.pdes import AbstractPDE
+from stde_cli.start import Units
 
 
 class Problem(eqx.Module):
@@ -21,6 +22,7 @@ class Problem(eqx.Module):
     loss: AbstractLoss
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     points: int = eqx.field(static=True)
+    units: Units
     key: PRNGKey
     """Step n draws from fold_in(key, n) alone: a resumed run draws what an unbroken one would."""
 
@@ -38,8 +40,10 @@ def initial_state(
 ) -> TrainerState:
     """The state before the first step; `make_network(dim, key=)` draws the parameters."""
     network = make_network(problem.pde.domain.dim, key=key)
-    ansatz = HardConstraint(network, problem.pde.constraint)
-    optimizer_state = problem.optimizer.init(eqx.filter(ansatz, eqx.is_inexact_array))
+    # A copy: the loop donates the state's buffers, and the problem keeps its own.
+    scale = jnp.copy(problem.units.solution)
+    ansatz = HardConstraint(network, problem.pde.constraint, scale, problem.units.offset)
+    optimizer_state = problem.optimizer.init(eqx.filter(ansatz, trained(ansatz)))
     return TrainerState(jnp.zeros((), jnp.int32), ansatz, optimizer_state)
 
 
@@ -54,6 +58,6 @@ def state_bytes(state: TrainerState) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 
-def parameter_count(ansatz: PyTree) -> int:
-    """Trainable numbers in `ansatz`, which may be abstract."""
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(ansatz, is_array)))
+def parameter_count(network: PyTree) -> int:
+    """Numbers in the arrays of `network`, which may be abstract."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, is_array)))

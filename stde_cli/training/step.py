@@ -2,6 +2,7 @@ import equinox as eqx
 import jax
 
 from stde_cli._types import Scalar
+from stde_cli.ansatz import trained
 from stde_cli.training.state import Problem, TrainerState
 
 
@@ -12,11 +13,12 @@ def training_step(problem: Problem, state: TrainerState) -> tuple[TrainerState, 
     """
     points_key, loss_key = jax.random.split(jax.random.fold_in(problem.key, state.step))
     points = problem.pde.domain.sample_interior(problem.points, key=points_key)
-    parameters, static = eqx.partition(state.ansatz, eqx.is_inexact_array)
+    parameters, static = eqx.partition(state.ansatz, trained(state.ansatz))
 
     def loss(parameters) -> Scalar:
         field = eqx.combine(parameters, static)
-        return problem.loss(problem.pde, problem.estimator, field, points, key=loss_key)
+        value = problem.loss(problem.pde, problem.estimator, field, points, key=loss_key)
+        return value / problem.units.loss
 
     value, gradient = jax.value_and_grad(loss)(parameters)
     updates, optimizer_state = problem.optimizer.update(gradient, state.optimizer_state, parameters)

@@ -158,23 +158,21 @@ def test_exact_in_chunks_has_the_right_gradient(float64):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize(
-    "coordinates",
-    [(0,), (5,), (1, 1), (0, 2), (2, 0), (3, 0, 3), (0, 1, 2), (4, 4, 4), (2, 2, 5, 2)],
-    ids=str,
-)
+PARTIALS = [(0,), (5,), (1, 1), (0, 2), (2, 0), (3, 0, 3), (0, 1, 2), (4, 4, 4), (2, 2, 5, 2)]
+
+
 @pytest.mark.parametrize("network", NETWORKS)
-def test_partials(float64, coordinates, network):
+def test_partials(float64, network):
     field, x = random_ansatz(SMALL, network, **NETWORKS[network]), point_inside(SMALL)
-    operator = Partial(coordinates)
+    operators = {str(coordinates): Partial(coordinates) for coordinates in PARTIALS}
 
     def both(x):
-        directions = all_coordinates(SMALL)
-        ours = Exact()(field, {"value": operator, "laplacian": Laplacian()}, x, directions)[1]
-        return ours["value"], operator.exact(field, x)
+        ours = Exact()(field, operators, x, all_coordinates(SMALL))[1]
+        return ours, {name: operator.exact(field, x) for name, operator in operators.items()}
 
     ours, theirs = quick(both)(x)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-11)
+    for name in operators:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-11, err_msg=name)
 
 
 def test_the_laplacian_is_the_sum_of_its_partials(float64):
@@ -214,8 +212,13 @@ def test_an_operator_out_of_reach_is_an_error(estimator, operator, message):
         jax.eval_shape(estimate, point_inside(4))
 
 
-@pytest.mark.parametrize("activation", ["tanh", "sin", "gelu", "silu", "softplus"])
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    ("network", "activation"),
+    [
+        *(("mlp", activation) for activation in ("tanh", "sin", "gelu", "silu", "softplus")),
+        ("weight_sharing", "tanh"),
+    ],
+)
 def test_unrestricted_and_stde_agree_on_the_same_directions(float64, network, activation):
     options = {**NETWORKS[network], "activation": activation}
     field, x = random_ansatz(SMALL, network, **options), point_inside(SMALL)

@@ -16,7 +16,7 @@ def records(log: Path) -> Iterator:
     Seven bytes of header, then blocks of 32 kB of chunks: checksum (4 bytes), length (2), kind (1:
     whole, 2: first, 3: middle, 4: last), as in LevelDB's log format.
     """
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto import wandb_internal_pb2
 
     data, position, parts = log.read_bytes(), 7, b""
     while position + 7 <= len(data):
@@ -28,7 +28,8 @@ def records(log: Path) -> Iterator:
         parts += data[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):
-            record = Record()
+            # Protobuf makes its classes at run time.
+            record = getattr(wandb_internal_pb2, "Record")()  # noqa: B009
             record.ParseFromString(parts)
             parts = b""
             yield record

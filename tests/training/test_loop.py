@@ -2,6 +2,7 @@ from functools import partial
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -11,6 +12,7 @@ from stde_cli.estimators import STDE
 from stde_cli.losses import Residual, UnbiasedResidual
 from stde_cli.networks import MLP
 from stde_cli.prng import make_key
+from stde_cli.start import Units
 from stde_cli.training import schedules
 from stde_cli.training.loop import MAX_STEPS_PER_CALL, Executable, advance
 from stde_cli.training.state import Problem, initial_state, parameter_count, state_bytes
@@ -28,6 +30,7 @@ def make_problem(seed=0, loss=None):
         loss=loss or Residual(),
         optimizer=optax.adam(1e-2),
         points=16,
+        units=Units(jnp.ones(()), jnp.ones(()), offset=0.0),
         key=make_key(seed),
     )
 
@@ -153,16 +156,30 @@ def test_a_step_is_pure(loss):
     assert value == value_again
     assert int(state.step) == 0
     assert int(after.step) == 1
-    for old, new in zip(jax.tree.leaves(state.ansatz), jax.tree.leaves(after.ansatz), strict=True):
+    for old, new in zip(
+        jax.tree.leaves(state.ansatz.network), jax.tree.leaves(after.ansatz.network), strict=True
+    ):
         assert (old != new).any()
+    # The unit of the solution belongs to the problem: it is not trained.
+    assert same(state.ansatz.scale, after.ansatz.scale)
+
+
+def test_the_problem_outlives_the_state(problem, executable):
+    """The state's buffers are donated; what the problem holds must not be among them."""
+    _ = executable(first_state(problem), 1)
+    _ = executable(eqx.filter_jit(first_state)(problem), 1)
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(eqx.filter(problem, eqx.is_array)))
 
 
 def test_memory_is_known_before_any_parameter_exists(problem, executable):
     abstract = eqx.filter_eval_shape(lambda: first_state(problem))
     concrete = first_state(problem)
-    assert parameter_count(abstract.ansatz) == parameter_count(concrete.ansatz) == 129
-    # Adam keeps two numbers for each parameter; both it and the state count their steps.
-    assert state_bytes(abstract) == state_bytes(concrete) == 4 * (3 * 129 + 2)
+    assert (
+        parameter_count(abstract.ansatz.network) == parameter_count(concrete.ansatz.network) == 129
+    )
+    # Adam keeps two numbers for each parameter; both it and the state count their steps, and
+    # the ansatz has its unit.
+    assert state_bytes(abstract) == state_bytes(concrete) == 4 * (3 * 129 + 3)
     assert executable.argument_memory_bytes >= state_bytes(abstract)
     assert executable.temp_memory_bytes > 0
 
