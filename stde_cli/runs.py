@@ -8,6 +8,7 @@ console.log     what was shown
 """
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -81,14 +82,14 @@ class RunDirectory:
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Replace summary.json as a whole: a reader never sees half of it."""
-        _write_atomically(self.summary, json.dumps(summary, indent=2) + "\n")
+        _write_atomically(self.summary, json.dumps(_as_json(summary), indent=2) + "\n")
 
     def write_config(self, text: str) -> None:
         _write_atomically(self.config, text)
 
     def append_metrics(self, figures: dict[str, float]) -> None:
         with self.metrics.open("a") as file:
-            file.write(json.dumps(figures) + "\n")
+            file.write(json.dumps(_as_json(figures)) + "\n")
 
     def read_metrics(self) -> list[dict[str, float]]:
         if not self.metrics.exists():
@@ -108,6 +109,14 @@ class RunDirectory:
     def discard(self) -> None:
         """Remove a run that never began."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _as_json(figures: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no word for what is not finite: null stands for it."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in figures.items()
+    }
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -3,10 +3,11 @@
 import math
 import shutil
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
@@ -27,6 +28,8 @@ from stde_cli.training import Chunk, Executable, TrainerState, advance
 from stde_cli.training.checkpoint import Checkpoints
 from stde_cli.training.interrupts import Interrupts
 from stde_cli.training.state import parameter_count, state_bytes
+
+_SMALLER = "lower train.points, estimator.batch or network.width, or take network=weight_sharing"
 
 
 def solve(config: DictConfig, run: RunDirectory, *, command: str) -> dict[str, Any]:
@@ -95,7 +98,7 @@ class _Session:
             earlier = run.read_summary()
             self.earlier_seconds = earlier.get("wall_seconds") or 0.0
             self.summary["command"] = earlier.get("command", command)
-        self.steady_steps, self.steady_seconds = 0, 0.0
+        self.calls, self.steady_steps, self.steady_seconds = 0, 0, 0.0
         self.errors: Errors | None = None
 
     def run(self) -> dict[str, Any]:
@@ -103,31 +106,32 @@ class _Session:
         run, config = self.run_directory, self.config
         with ExitStack() as stack:
             self.interrupts = stack.enter_context(Interrupts())
-            if not self.resumed:
+            self.checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
+            stack.callback(self.checkpoints.close)
+            # First of all: a run whose checkpoint is damaged is refused and left as it was.
+            restored = self._restore() if self.resumed else None
+            if restored is None:
                 run.write_config(OmegaConf.to_yaml(config, resolve=True))
             title = f"{config.choices.get('pde')} · {config.dim:,} dimensions · {run.path}"
             self.console = stack.enter_context(RunConsole(run, title))
-            self.checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
-            stack.callback(self.checkpoints.close)
             self.tracker: Tracker = build_tracker(config)
+            settings: Any = OmegaConf.to_container(config, resolve=True)
+            self.tracker.start(run, settings, self.console.line)
             try:
                 self._write_summary("running")
-                return self._run()
-            except Interrupted:
-                self._write_summary("interrupted")
-                self.tracker.finish(self.summary)
+                self._train(restored)
+            except jax.errors.JaxRuntimeError as error:
+                self._end("failed")
+                raise _out_of_memory(config, error) from error
+            except BaseException as error:
+                stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+                self._end("interrupted" if stopped else "failed")
                 raise
-            except (RunFailed, UsageError, OSError):
-                self._write_summary("failed")
-                self.tracker.finish(self.summary)
-                raise
+            self._end("finished")
+        return self.summary
 
-    def _run(self) -> dict[str, Any]:
+    def _train(self, restored: TrainerState | None) -> None:
         console, config = self.console, self.config
-        settings: Any = OmegaConf.to_container(config, resolve=True)
-        self.tracker.start(self.run_directory, settings, console.line)
-        # Before compiling: a damaged checkpoint is refused at once.
-        restored = self._restore() if self.resumed else None
         console.stage("compiling")
         executable = Executable(self.built.problem, self.abstract)
         self.summary["compile_seconds"] = executable.compile_seconds
@@ -150,11 +154,11 @@ class _Session:
             state = chunk.state
             self._after(chunk)
         self._finish(state)
-        return self.summary
 
     def _restore(self) -> TrainerState:
         state = self.checkpoints.restore(self.abstract)
         self.run_directory.forget_metrics_after(int(state.step))
+        self.summary["steps"] = int(state.step)
         return state
 
     def _next_event(self, step: int) -> int:
@@ -167,9 +171,6 @@ class _Session:
     def _after(self, chunk: Chunk) -> None:
         """Everything that may be due after a chunk."""
         step, config = chunk.step, self.config
-        self.summary.update(steps=step, loss=float(chunk.losses[-1]))
-        self.steady_steps += len(chunk.losses)
-        self.steady_seconds += chunk.seconds
         bad = [k for k, loss in enumerate(chunk.losses) if not math.isfinite(loss)]
         if bad:
             first = step - len(chunk.losses) + bad[0] + 1
@@ -177,9 +178,11 @@ class _Session:
                 f"the loss is not finite at step {first}; {self.checkpoints.kept()}; "
                 "lower optimizer.learning_rate or set train.gradient_clip"
             )
+        self.summary.update(steps=step, loss=float(chunk.losses[-1]))
+        self._time(chunk)
         evaluating = step % self.evaluate_every == 0 and step < config.steps
         if evaluating:
-            self._evaluate(chunk.state, config.evaluation.monitor_points)
+            evaluating = self._monitor(chunk.state)
         progress = Progress(
             step=step,
             steps=config.steps,
@@ -195,6 +198,14 @@ class _Session:
         self.console.update(progress, chunk.losses.tolist())
         self._save_if_due(chunk)
         self._stop_if_asked(chunk.state)
+
+    def _time(self, chunk: Chunk) -> None:
+        """Keep the speed of the steady state: the first call, which warms up, counts only alone."""
+        if self.calls == 1:
+            self.steady_steps, self.steady_seconds = 0, 0.0
+        self.calls += 1
+        self.steady_steps += len(chunk.losses)
+        self.steady_seconds += chunk.seconds
 
     def _figures(self, progress: Progress) -> dict[str, float]:
         figures = {
@@ -227,6 +238,14 @@ class _Session:
             signal,
         )
 
+    def _monitor(self, state: TrainerState) -> bool:
+        """Errors in passing. False where a signal cut them short; the step is still logged."""
+        try:
+            self._evaluate(state, self.config.evaluation.monitor_points)
+        except Interrupted:
+            return False
+        return True
+
     def _evaluate(self, state: TrainerState, points: int) -> None:
         self.errors = self.evaluator.errors(
             state.ansatz,
@@ -248,7 +267,11 @@ class _Session:
             key=self.built.keys.residual,
             between=lambda: self._stop_if_asked(state),
         )
-        self._write_summary("finished")
+
+    def _end(self, status: str) -> None:
+        # What ended the run is worth more than an error in saying so: a full disk, say.
+        with suppress(OSError):
+            self._write_summary(status)
         self.tracker.finish(self.summary)
 
     def _write_summary(self, status: str) -> None:
@@ -279,6 +302,14 @@ def _check_room(config: DictConfig, run: RunDirectory, state: TrainerState) -> N
         )
 
 
+def _out_of_memory(config: DictConfig, error: Exception) -> Exception:
+    """The error to show in place of XLA's, where that is about memory."""
+    if "RESOURCE_EXHAUSTED" not in str(error):
+        return error
+    asked = str(error).splitlines()[0]
+    return UsageError("dim", config.dim, f"out of memory ({asked})", _SMALLER)
+
+
 def _check_memory(config: DictConfig, needed: int, what: str) -> None:
     available = available_memory_bytes()
     if config.runtime.check_memory and available is not None and needed > available:
@@ -286,6 +317,5 @@ def _check_memory(config: DictConfig, needed: int, what: str) -> None:
             "dim",
             config.dim,
             f"{what} {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free",
-            "lower train.points, estimator.batch or network.width, take network=weight_sharing, "
-            "or set runtime.check_memory=false to try all the same",
+            f"{_SMALLER}, or set runtime.check_memory=false to try all the same",
         )

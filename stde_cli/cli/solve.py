@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -65,10 +66,14 @@ def _place(config: DictConfig, hydra_config: HydraConf) -> Path | None:
 
 
 def _fresh(parent: Path, config: DictConfig) -> Path:
-    """A directory that does not exist yet, named after the problem and the time."""
+    """A new directory, named after the problem and the time; runs may start in the same second."""
     name = f"{_slug(config)}-{datetime.now():%Y%m%d-%H%M%S}"
-    names = (name if k == 0 else f"{name}-{k}" for k in count())
-    return next(parent / n for n in names if not (parent / n).exists())
+    for k in count():
+        place = parent / (name if k == 0 else f"{name}-{k}")
+        with suppress(FileExistsError):
+            place.mkdir(parents=True)
+            return place
+    raise AssertionError("unreachable")
 
 
 def _slug(config: DictConfig) -> str:
