@@ -15,7 +15,8 @@ RUN python3 -m venv /opt/stde \
     && pip install --no-cache-dir --constraint constraints.txt '.[cuda,sweep]' \
     && rm -rf /src
 
-RUN useradd --create-home solver && mkdir --parents /work/runs && chown -R solver /work
+# User 1000, as the owner of a mounted runs/ mostly is.
+RUN userdel --remove ubuntu && useradd --uid 1000 --create-home solver && mkdir --parents /work/runs && chown -R solver /work
 USER solver
 WORKDIR /work
 ENTRYPOINT ["stde"]

@@ -3,6 +3,7 @@
 Every figure comes from whole training steps: points, directions, source, loss, gradient, optimizer.
 """
 
+import signal
 import time
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -56,6 +57,9 @@ def measure_in_child(method: str, config: DictConfig) -> Row:
     except EOFError:
         child.join()
         outcome = f"ended with status {child.exitcode}; -9 is the kernel's, out of memory"
+    except BaseException:
+        child.terminate()
+        raise
     finally:
         child.join()
     if isinstance(outcome, StdeError):
@@ -64,6 +68,8 @@ def measure_in_child(method: str, config: DictConfig) -> Row:
 
 
 def _child(method: str, settings: dict[str, Any], pipe: Connection) -> None:
+    # An interrupt is the parent's to handle: it ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         pipe.send(measure(method, OmegaConf.create(settings)))
     except StdeError as error:
@@ -124,6 +130,8 @@ def measure(method: str, config: DictConfig) -> Row:
 
 def check_methods(config: DictConfig) -> None:
     """Raises UsageError where a method has no variant."""
+    if not config.bench.methods:
+        raise UsageError("bench.methods", "[]", "there is nothing to measure")
     for method in config.bench.methods:
         if method not in config.bench.variants:
             known = ", ".join(config.bench.variants)

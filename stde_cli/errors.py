@@ -33,6 +33,17 @@ class RunFailed(StdeError):
     """The run started properly and then failed, for example by turning non-finite."""
 
 
+class JobFailed(StdeError):
+    """A job of a sweep failed, and has said why."""
+
+    def __init__(self, number: int, status: int):
+        super().__init__(f"job {number} of the sweep failed")
+        self.number, self.status = number, status
+
+    def __reduce__(self):
+        return type(self), (self.number, self.status)
+
+
 class Interrupted(StdeError):
     """A signal stopped the run after its state was saved; status is 128 + signal number."""
 

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TextIO, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -68,17 +68,24 @@ class PointsFile:
             yield np.asarray(self._array[start : start + size], np.float64)
 
     def _scan_csv(self) -> tuple[int, int]:
-        """Width and number of rows; a first row that is no numbers is a header."""
-        with self.path.open(newline="") as file:
-            rows = filter(None, csv.reader(file))
-            first = next(rows, None)
-            if first is None:
-                return 0, 0
-            self._header = not _is_numeric(first)
-            return len(first), sum(1 for _ in rows) + (not self._header)
+        """Width and number of rows; a first row without any number is a header."""
+        try:
+            with self._open_csv() as file:
+                rows = filter(None, csv.reader(file))
+                first = next(rows, None)
+                if first is None:
+                    return 0, 0
+                self._header = not any(_is_numeric([field]) for field in first)
+                return len(first), sum(1 for _ in rows) + (not self._header)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UsageError("--points", self.path, f"is no .csv file ({error})") from error
+
+    def _open_csv(self) -> TextIO:
+        # Spreadsheets put a byte order mark in front, which is no part of the first number.
+        return self.path.open(newline="", encoding="utf-8-sig")
 
     def _rows(self, size: int) -> Iterator[Batch]:
-        with self.path.open(newline="") as file:
+        with self._open_csv() as file:
             rows = filter(None, csv.reader(file))
             if self._header:
                 next(rows)
@@ -110,6 +117,8 @@ def open_values(path: Path, count: int, columns: Sequence[str]) -> ValuesWriter:
         UsageError: the format is unknown or the place cannot be written to.
     """
     writers = {".npy": _NpyWriter, ".csv": _CsvWriter}
+    if path.is_dir():
+        raise UsageError("--out", path, "is a directory")
     if path.suffix not in writers:
         raise UsageError("--out", path, "unknown format", "give a .npy or a .csv file")
     try:

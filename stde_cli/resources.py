@@ -53,10 +53,12 @@ def _group_available() -> int | None:
     root = Path("/sys/fs/cgroup")
     try:
         limit = (root / "memory.max").read_text().strip()
-        used = (root / "memory.current").read_text().strip()
+        used = int((root / "memory.current").read_text())
+        # Pages of files that the kernel gives back when memory is asked for.
+        cached = re.search(r"^inactive_file (\d+)", (root / "memory.stat").read_text(), re.M)
     except OSError:
         return None
-    return None if limit == "max" else int(limit) - int(used)
+    return None if limit == "max" else int(limit) - used + int(cached[1] if cached else 0)
 
 
 def device_name() -> str:

@@ -7,9 +7,13 @@ checkpoints/    one directory a saved step, in orbax's format
 console.log     what was shown
 """
 
+import fcntl
 import json
 import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ class RunDirectory:
 
     def __init__(self, path: Path):
         self.path = path
+        self._made_here = False
         self.config = path / "config.yaml"
         self.metrics = path / "metrics.jsonl"
         self.summary = path / "summary.json"
@@ -34,10 +39,12 @@ class RunDirectory:
         Raises:
             UsageError: it exists and is not empty, or cannot be written to.
         """
+        run = cls(path)
+        run._made_here = not path.exists()
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
-                what = "holds a run already" if cls(path).config.exists() else "is not empty"
+                what = "holds a run already" if run.config.exists() else "is not empty"
                 raise UsageError(
                     "run_dir", path, f"the directory {what}", "choose another, or add resume=auto"
                 )
@@ -48,7 +55,30 @@ class RunDirectory:
             raise UsageError(
                 "run_dir", path, f"cannot be written to ({error.strerror})", "choose another"
             ) from error
-        return cls(path)
+        return run
+
+    @classmethod
+    def create_named(cls, parent: Path, name: str) -> "RunDirectory":
+        """Make a new directory under `parent`, numbered where the name is taken.
+
+        Runs may start in the same second: who makes the directory has it.
+
+        Raises:
+            UsageError: `parent` cannot be written to.
+        """
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            for number in count():
+                run = cls(parent / (f"{name}-{number}" if number else name))
+                with suppress(FileExistsError):
+                    run.path.mkdir()
+                    run._made_here = True
+                    return run
+        except OSError as error:
+            raise UsageError(
+                "run_dir", parent, f"cannot be written to ({error.strerror})", "choose another"
+            ) from error
+        raise AssertionError("unreachable")
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
@@ -94,7 +124,12 @@ class RunDirectory:
     def read_metrics(self) -> list[dict[str, float]]:
         if not self.metrics.exists():
             return []
-        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+        rows = []
+        for line in self.metrics.read_text().splitlines():
+            # A process that was killed may have left its last line torn.
+            with suppress(ValueError):
+                rows.append(json.loads(line))
+        return rows
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the lines of steps that a resumed run will take again."""
@@ -106,9 +141,36 @@ class RunDirectory:
             p.name.isdigit() for p in self.checkpoints.iterdir()
         )
 
+    def has_progress(self) -> bool:
+        """Whether there is anything to lose: a checkpoint, or figures."""
+        return self.has_checkpoint() or (self.metrics.exists() and self.metrics.stat().st_size > 0)
+
     def discard(self) -> None:
-        """Remove a run that never began."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove a run that never began; a directory that was there before stays, empty."""
+        for entry in self.path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+        if self._made_here:
+            self.path.rmdir()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of the directory.
+
+        Raises:
+            UsageError: one is at work in it.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                why = "another process is at work in it"
+                raise UsageError(
+                    "run_dir", self.path, why, "wait for it, or choose another"
+                ) from error
+            yield
 
 
 def _as_json(figures: dict[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from stde_cli.config.build import Built, abstract_state, build, build_tracker, configure_jax
 from stde_cli.environment import git_revision, versions
 from stde_cli.errors import Interrupted, RunFailed, UsageError
+from stde_cli.interrupts import Interrupts
 from stde_cli.metrics import Errors, Evaluator
 from stde_cli.resources import (
     available_memory_bytes,
@@ -26,13 +26,14 @@ from stde_cli.tracking import Tracker
 from stde_cli.tracking.console import Progress, RunConsole
 from stde_cli.training import Chunk, Executable, TrainerState, advance
 from stde_cli.training.checkpoint import Checkpoints
-from stde_cli.training.interrupts import Interrupts
 from stde_cli.training.state import parameter_count, state_bytes
 
 _SMALLER = "lower train.points, estimator.batch or network.width, or take network=weight_sharing"
 
 
-def solve(config: DictConfig, run: RunDirectory, *, command: str) -> dict[str, Any]:
+def solve(
+    config: DictConfig, run: RunDirectory, *, command: str, interrupts: Interrupts
+) -> dict[str, Any]:
     """Train from the first step; `run` is new and empty. Returns the summary.
 
     Raises:
@@ -40,27 +41,38 @@ def solve(config: DictConfig, run: RunDirectory, *, command: str) -> dict[str, A
         RunFailed: the run turned non-finite; the last good checkpoint is kept.
         Interrupted: a signal came; the state was saved first.
     """
-    try:
-        configure_jax(config)
-        return _Session(config, run, command).run()
-    except (UsageError, KeyboardInterrupt):
-        # Refused or stopped before the first checkpoint: nothing half-written stays.
-        if not run.has_checkpoint():
-            run.discard()
-        raise
+    with run.locked():
+        try:
+            configure_jax(config)
+            return _Session(config, run, command, interrupts).run()
+        except (UsageError, Interrupted, OSError, KeyboardInterrupt):
+            # Refused or stopped before the first step: nothing half-written stays.
+            if not run.has_progress():
+                run.discard()
+            raise
 
 
-def resume(config: DictConfig, run: RunDirectory, *, command: str) -> dict[str, Any]:
+def resume(
+    config: DictConfig, run: RunDirectory, *, command: str, interrupts: Interrupts
+) -> dict[str, Any]:
     """Go on from the newest checkpoint of `run`, as `solve` would have. Returns the summary."""
-    configure_jax(config)
-    return _Session(config, run, command, resumed=True).run()
+    with run.locked():
+        configure_jax(config)
+        return _Session(config, run, command, interrupts, resumed=True).run()
 
 
 class _Session:
     def __init__(
-        self, config: DictConfig, run: RunDirectory, command: str, *, resumed: bool = False
+        self,
+        config: DictConfig,
+        run: RunDirectory,
+        command: str,
+        interrupts: Interrupts,
+        *,
+        resumed: bool = False,
     ):
         self.config, self.run_directory, self.resumed = config, run, resumed
+        self.interrupts = interrupts
         self.started = time.perf_counter()
         reset_peak_memory()
         self.abstract = abstract_state(config)
@@ -97,7 +109,9 @@ class _Session:
         if resumed:
             earlier = run.read_summary()
             self.earlier_seconds = earlier.get("wall_seconds") or 0.0
-            self.summary["command"] = earlier.get("command", command)
+            # A run stopped in its last evaluation has no step left to measure anew.
+            kept = ("command", "loss", "steps_per_second")
+            self.summary |= {key: earlier[key] for key in kept if key in earlier}
         self.calls, self.steady_steps, self.steady_seconds = 0, 0, 0.0
         self.errors: Errors | None = None
 
@@ -105,7 +119,6 @@ class _Session:
         """Train, evaluate, and leave a complete run directory whatever happens."""
         run, config = self.run_directory, self.config
         with ExitStack() as stack:
-            self.interrupts = stack.enter_context(Interrupts())
             self.checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
             stack.callback(self.checkpoints.close)
             # First of all: a run whose checkpoint is damaged is refused and left as it was.
@@ -116,16 +129,17 @@ class _Session:
             self.console = stack.enter_context(RunConsole(run, title))
             self.tracker: Tracker = build_tracker(config)
             settings: Any = OmegaConf.to_container(config, resolve=True)
-            self.tracker.start(run, settings, self.console.line)
             try:
                 self._write_summary("running")
+                self.tracker.start(run, settings, self.console.line)
                 self._train(restored)
-            except jax.errors.JaxRuntimeError as error:
-                self._end("failed")
-                raise _out_of_memory(config, error) from error
             except BaseException as error:
                 stopped = isinstance(error, Interrupted | KeyboardInterrupt)
                 self._end("interrupted" if stopped else "failed")
+                if "RESOURCE_EXHAUSTED" in str(error):
+                    asked = str(error).splitlines()[0]
+                    why = f"out of memory ({asked})"
+                    raise UsageError("dim", config.dim, why, _SMALLER) from error
                 raise
             self._end("finished")
         return self.summary
@@ -143,6 +157,9 @@ class _Session:
         problem = self.built.problem
         self.evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
         self.saved_at = time.monotonic()
+        if self.interrupts.received and restored is None:
+            name = self.interrupts.received.name
+            raise Interrupted(f"stopped by {name} before the first step", self.interrupts.received)
         console.stage(f"training from step {int(state.step)}")
         for chunk in advance(
             executable,
@@ -300,14 +317,6 @@ def _check_room(config: DictConfig, run: RunDirectory, state: TrainerState) -> N
             f"a checkpoint takes {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free there",
             "choose another file system",
         )
-
-
-def _out_of_memory(config: DictConfig, error: Exception) -> Exception:
-    """The error to show in place of XLA's, where that is about memory."""
-    if "RESOURCE_EXHAUSTED" not in str(error):
-        return error
-    asked = str(error).splitlines()[0]
-    return UsageError("dim", config.dim, f"out of memory ({asked})", _SMALLER)
 
 
 def _check_memory(config: DictConfig, needed: int, what: str) -> None:

@@ -80,16 +80,22 @@ def parse_derivatives(names: Sequence[str], dim: int) -> dict[str, AbstractOpera
 
 
 class Predictor:
-    """u and derivatives of a trained ansatz, a batch of points at a time, compiled once.
+    """u and derivatives of a trained ansatz at `count` points, a batch at a time, compiled once.
 
     Attributes:
         columns: the names of the values, in order.
         batch: how many points `__call__` takes at most.
     """
 
-    def __init__(self, ansatz: HardConstraint, operators: dict[str, AbstractOperator], dim: int):
+    def __init__(
+        self,
+        ansatz: HardConstraint,
+        operators: dict[str, AbstractOperator],
+        dim: int,
+        count: int,
+    ):
         self.columns = ("u", *operators)
-        self.batch = max(1, min(_LARGEST_BATCH, _BATCH_NUMBERS // dim))
+        self.batch = max(1, min(_LARGEST_BATCH, _BATCH_NUMBERS // dim, count))
         exact = Exact()
 
         def at(ansatz: HardConstraint, x: jax.Array) -> jax.Array:

@@ -9,9 +9,9 @@ import stde_cli
 
 PACKAGE = Path(stde_cli.__file__).parent
 ROOMS = """
-    _version __init__ errors _types prng directions restriction domains operators constraints pdes
-    networks ansatz taylor estimators start losses metrics environment resources runs tracking
-    training reporting config points trained session benchmark cli __main__
+    _version __init__ errors interrupts _types prng directions restriction domains operators
+    constraints pdes networks ansatz taylor estimators start losses metrics environment resources
+    runs tracking training reporting config points trained session benchmark cli __main__
     """.split()
 
 

@@ -44,7 +44,7 @@ def test_npy_in_fortran_order(tmp_path):
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 100])
-@pytest.mark.parametrize("header", ["", "a,b,c\n", "x_1,2,3\n"])
+@pytest.mark.parametrize("header", ["", "a,b,c\n", "x_1,x_2,x_3\n"])
 @pytest.mark.parametrize("blank", ["", "\n", "\r\n"])
 def test_csv(tmp_path, header, size, blank):
     path = write(tmp_path / "points.csv", header + blank + lines(POINTS) + blank)

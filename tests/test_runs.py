@@ -124,4 +124,20 @@ def test_checkpoints_are_numbered_directories(run):
 def test_discard(run):
     run.discard()
     assert not run.path.exists()
+
+
+def test_discard_leaves_a_directory_that_was_there_before(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    run = RunDirectory.create(tmp_path / "link")
+    run.write_config("dim: 3\n")
+    run.checkpoints.mkdir()
     run.discard()
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_runs_of_one_name_are_numbered(tmp_path):
+    runs = [RunDirectory.create_named(tmp_path / "runs", "name") for _ in range(3)]
+    assert [run.path.name for run in runs] == ["name", "name-1", "name-2"]
+    runs[0].discard()
+    assert not runs[0].path.exists()

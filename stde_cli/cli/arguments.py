@@ -14,6 +14,14 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(self.prog, None, message, f"see: {self.prog} --help")
 
 
+def seed(text: str) -> int:
+    """An argument type: a whole number that a key can be made from."""
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 4294967295")
+    return number
+
+
 def positive(text: str) -> int:
     """An argument type: a whole number of 1 or more."""
     number = int(text)

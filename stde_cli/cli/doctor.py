@@ -14,12 +14,13 @@ def main(arguments: list[str]) -> int:
     )
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim")
     problems: list[str] = []
     for name, finding in _findings(problems):
-        table.add_row(name, finding)
+        table.add_row(name, Text(finding))
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     for problem in problems:

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from stde_cli.cli.arguments import Parser, positive
+from stde_cli.cli.arguments import Parser, positive, seed
 from stde_cli.runs import RunDirectory
 
 
@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
     parser.add_argument("--points", type=positive, default=20_000, metavar="N", help="how many")
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the points")
+    parser.add_argument("--seed", type=seed, default=1, metavar="S", help="of the points")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw loss and errors over the steps (.png, .pdf)"

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.cli.hydra_errors import explain
 from stde_cli.config.schema import register
-from stde_cli.errors import Interrupted, StdeError
+from stde_cli.errors import Interrupted, StdeError, UsageError
 
 
 def config_directory() -> Path:
@@ -92,5 +92,8 @@ class _Task:
     def _guarded(self, config: DictConfig) -> float | None:
         try:
             return self._task(config)
+        except OSError as error:
+            where = error.filename or config.run_dir
+            raise UsageError("run_dir", where, error.strerror or str(error)) from error
         except OmegaConfBaseException as error:
             raise explain(error, config_directory(), self._command) from error

@@ -46,8 +46,11 @@ def _unknown_key(text: str, directory: Path, command: str) -> UsageError | None:
         key = match[1] if match else None
     if key is None:
         return None
-    near = difflib.get_close_matches(key, _known_keys(directory), n=1)
+    known = _known_keys(directory)
+    near = difflib.get_close_matches(key, [k for k in known if "." in k or "." not in key], n=1)
     mend = f"did you mean {near[0]}?" if near else _help(command)
+    if not near and key.rpartition(".")[0] in known:
+        mend = f"write +{key}=... if its target takes it"
     return UsageError(key, None, "no such key", mend)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from stde_cli.cli.arguments import Parser
 from stde_cli.errors import UsageError
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
         table = Table.grid(padding=(0, 2))
         for directory in filter(None, (config_directory(), options.config_dir)):
             for file in sorted((directory / key).glob("*.yaml")):
-                table.add_row(f"  {file.stem}", _opening_line(file))
+                table.add_row(f"  {file.stem}", Text(_opening_line(file)))
         console.print(table)
     return 0
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from stde_cli.cli.arguments import Parser
+from stde_cli.errors import Interrupted
+from stde_cli.interrupts import Interrupts
 from stde_cli.runs import RunDirectory
 
 
@@ -40,15 +42,19 @@ def main(arguments: list[str]) -> int:
     names = [name.strip() for name in options.derivatives.split(",") if name.strip()]
     operators = trained.parse_derivatives(names, dim)
     points = PointsFile(options.points, dim)
-    predictor = trained.Predictor(loaded.ansatz, operators, dim)
+    predictor = trained.Predictor(loaded.ansatz, operators, dim, points.count)
     values = open_values(options.out, points.count, predictor.columns)
-    try:
-        for batch in points.batches(predictor.batch):
-            values.write(predictor(batch))
-    except BaseException:
-        values.abandon()
-        raise
-    values.close()
+    with Interrupts() as interrupts:
+        try:
+            for batch in points.batches(predictor.batch):
+                values.write(predictor(batch))
+                if interrupts.received:
+                    name = interrupts.received.name
+                    raise Interrupted(f"stopped by {name}; nothing written", interrupts.received)
+            values.close()
+        except BaseException:
+            values.abandon()
+            raise
     columns = ", ".join(predictor.columns)
     print(f"{options.out}: {points.count:,} points, columns {columns}, from step {loaded.step}")
     return 0

@@ -4,6 +4,8 @@ import shlex
 from pathlib import Path
 
 from stde_cli.cli.arguments import Parser
+from stde_cli.interrupts import Interrupts
+from stde_cli.reporting.summary import show_summary
 from stde_cli.runs import RunDirectory
 
 
@@ -18,15 +20,15 @@ def main(arguments: list[str]) -> int:
     run = RunDirectory.open(options.run)
     summary = run.read_summary()
 
-    from stde_cli.reporting.summary import show_summary
-
     if summary["status"] == "finished":
         print(f"{run.path} is finished already")
     else:
-        from stde_cli import session
-        from stde_cli.config import saved
-
         command = shlex.join(["stde", "resume", str(run.path)])
-        summary = session.resume(saved.load(run), run, command=command)
+        with Interrupts() as interrupts:
+            from stde_cli import session
+            from stde_cli.config import saved
+
+            config = saved.load(run)
+            summary = session.resume(config, run, command=command, interrupts=interrupts)
     show_summary(summary)
     return 0

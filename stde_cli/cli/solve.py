@@ -4,18 +4,20 @@ import shlex
 import sys
 from contextlib import suppress
 from datetime import datetime
-from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from stde_cli.cli import hydra_app
 from stde_cli.config.saved import describes_same_run
 from stde_cli.config.validate import validate
-from stde_cli.errors import StdeError, UsageError
+from stde_cli.errors import Interrupted, JobFailed, StdeError, UsageError
+from stde_cli.interrupts import Interrupts
+from stde_cli.reporting.summary import show_summary
 from stde_cli.runs import RunDirectory
 
 
@@ -33,27 +35,42 @@ def task(config: DictConfig) -> float | None:
         validate(config)
         summary = _solve(config, _place(config, hydra_config), command)
     except StdeError as error:
-        if sweeping:
-            print(f"stde: job {hydra_config.job.num}: {error}", file=sys.stderr)
-        raise
+        if not sweeping or isinstance(error, Interrupted):
+            raise
+        # Said at once: the other jobs go on, and the sweep's own error comes at their end.
+        print(f"stde: job {hydra_config.job.num}: {error}", file=sys.stderr)
+        raise JobFailed(hydra_config.job.num, error.status) from error
     error = summary["rel_l2_error"]
     return summary["loss"] if error is None else error
 
 
 def _solve(config: DictConfig, place: Path | None, command: str) -> dict:
-    from stde_cli import session
-    from stde_cli.reporting.summary import show_summary
+    with Interrupts() as interrupts:
+        from stde_cli import session
 
-    run = _own_earlier_run(config, place) if config.resume == "auto" else None
-    if run is None:
-        run = RunDirectory.create(place or _fresh(Path("runs"), config))
-        summary = session.solve(config, run, command=command)
-    elif run.read_summary()["status"] == "finished":
-        summary = run.read_summary()
-    else:
-        summary = session.resume(config, run, command=command)
+        summary = _solve_or_resume(config, place, command, session, interrupts)
     show_summary(summary)
     return summary
+
+
+def _solve_or_resume(
+    config: DictConfig,
+    place: Path | None,
+    command: str,
+    session: ModuleType,
+    interrupts: Interrupts,
+) -> dict:
+    run = _own_earlier_run(config, place) if config.resume == "auto" else None
+    if run is None:
+        if place is None:
+            name = f"{_slug(config)}-{datetime.now():%Y%m%d-%H%M%S}"
+            run = RunDirectory.create_named(Path("runs"), name)
+        else:
+            run = RunDirectory.create(place)
+        return session.solve(config, run, command=command, interrupts=interrupts)
+    if run.read_summary()["status"] == "finished":
+        return run.read_summary()
+    return session.resume(config, run, command=command, interrupts=interrupts)
 
 
 def _place(config: DictConfig, hydra_config: HydraConf) -> Path | None:
@@ -63,17 +80,6 @@ def _place(config: DictConfig, hydra_config: HydraConf) -> Path | None:
     if hydra_config.mode == RunMode.MULTIRUN:
         return Path(hydra_config.sweep.dir) / f"{hydra_config.job.num}-{_slug(config)}"
     return None
-
-
-def _fresh(parent: Path, config: DictConfig) -> Path:
-    """A new directory, named after the problem and the time; runs may start in the same second."""
-    name = f"{_slug(config)}-{datetime.now():%Y%m%d-%H%M%S}"
-    for k in count():
-        place = parent / (name if k == 0 else f"{name}-{k}")
-        with suppress(FileExistsError):
-            place.mkdir(parents=True)
-            return place
-    raise AssertionError("unreachable")
 
 
 def _slug(config: DictConfig) -> str:
@@ -91,16 +97,19 @@ def _own_earlier_run(config: DictConfig, place: Path | None) -> RunDirectory | N
         run = RunDirectory(place)
         if not run.config.exists():
             return None
-        if not describes_same_run(OmegaConf.load(run.config), config):
+        if not describes_same_run(run, config):
             why = "it holds a run of another configuration"
             raise UsageError("run_dir", place, why, "choose another directory")
         if not run.has_checkpoint():
-            run.discard()
+            with run.locked():
+                run.discard()
             return None
         return RunDirectory.open(place)
     found = sorted(Path("runs").glob(f"{_slug(config)}-*/config.yaml"), reverse=True)
     for file in found:
         run = RunDirectory(file.parent)
-        if run.has_checkpoint() and describes_same_run(OmegaConf.load(file), config):
-            return run
+        # A neighbour that cannot be read is not this run.
+        with suppress(UsageError):
+            if run.has_checkpoint() and describes_same_run(run, config):
+                return run
     return None

@@ -21,10 +21,10 @@ def load(run: RunDirectory) -> DictConfig:
     Raises:
         UsageError: it is not a configuration of this version.
     """
+    saved = _read(run)
     try:
-        saved = OmegaConf.load(run.config)
         config = OmegaConf.merge(OmegaConf.structured(SolveConfig), saved)
-    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+    except (OmegaConfBaseException, ValueError) as error:
         reason = str(error).splitlines()[0]
         why = f"config.yaml is not one of this version ({reason})"
         raise UsageError("RUN", run.path, why) from error
@@ -36,9 +36,17 @@ def load(run: RunDirectory) -> DictConfig:
     return config
 
 
-def describes_same_run(one: Any, other: Any) -> bool:
-    """Whether two configurations compute the same numbers."""
-    return _computed(one) == _computed(other)
+def describes_same_run(run: RunDirectory, config: DictConfig) -> bool:
+    """Whether `run` was made by a configuration that computes the same numbers as `config`."""
+    return _computed(_read(run)) == _computed(config)
+
+
+def _read(run: RunDirectory) -> Any:
+    try:
+        return OmegaConf.load(run.config)
+    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError("RUN", run.path, f"config.yaml cannot be read ({reason})") from error
 
 
 def _computed(config: Any) -> dict[str, Any]:

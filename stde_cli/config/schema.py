@@ -62,7 +62,7 @@ class SolveConfig:
     run_dir: str | None = None
     """Where the run is kept; null: a new directory under runs/."""
     resume: str = "never"
-    """auto: go on from this configuration's own unfinished run, if there is one."""
+    """auto: go on from this configuration's own earlier run, if there is one."""
     pde: Any = MISSING
     start: Any = MISSING
     network: Any = MISSING

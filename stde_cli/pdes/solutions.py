@@ -53,7 +53,7 @@ class AbstractSolution(eqx.Module):
         distance = self.radius**2 - jnp.sum(x**2)
         return (
             distance * total,
-            -2 * x.size * total - 4 * radial + distance * laplacian,
+            -2.0 * x.size * total - 4 * radial + distance * laplacian,
         )
 
 

@@ -47,6 +47,7 @@ class RunConsole:
         self._console = Console(highlight=False, soft_wrap=True)
         self._log = run.console_log.open("a", buffering=1)
         self._title = title
+        self._readable = True
         self._stage = "starting"
         self._progress: Progress | None = None
         self._losses: list[float] = []
@@ -72,14 +73,14 @@ class RunConsole:
 
     def line(self, text: str) -> None:
         """A line that stays on the screen and in the log."""
-        self._console.print(text, markup=False)
+        self._print(text)
         self._log.write(text + "\n")
 
     def stage(self, text: str) -> None:
         """What the run is doing now."""
         self._stage = text
         if not self._console.is_terminal:
-            self._console.print(text, markup=False)
+            self._print(text)
         self._log.write(text + "\n")
 
     def update(self, progress: Progress, losses: Sequence[float]) -> None:
@@ -91,8 +92,16 @@ class RunConsole:
             self._plain_at = now
             text = _plain(progress)
             if not self._console.is_terminal:
-                self._console.print(text, markup=False)
+                self._print(text)
             self._log.write(text + "\n")
+
+    def _print(self, text: str) -> None:
+        if self._readable:
+            try:
+                self._console.print(text, markup=False)
+            except BrokenPipeError:
+                # Whoever read along has left, as `| head` does. The run goes on.
+                self._readable = False
 
     def _render(self) -> Panel:
         rows = Table.grid(padding=(0, 2))
@@ -100,7 +109,7 @@ class RunConsole:
         rows.add_column()
         if self._progress is None:
             rows.add_row("stage", self._stage)
-            return Panel(rows, title=self._title, title_align="left", width=78)
+            return Panel(rows, title=Text(self._title), title_align="left", width=78)
         p = self._progress
         rows.add_row("stage", self._stage)
         rows.add_row(
@@ -114,7 +123,7 @@ class RunConsole:
         rows.add_row("learning rate", f"{p.learning_rate:.3e}")
         rows.add_row("peak memory", f"{p.peak_memory_mb:,.0f} MB")
         bar = ProgressBar(total=p.steps, completed=p.step, width=74)
-        return Panel(Group(bar, rows), title=self._title, title_align="left", width=78)
+        return Panel(Group(bar, rows), title=Text(self._title), title_align="left", width=78)
 
 
 def sparkline(values: Sequence[float]) -> str:

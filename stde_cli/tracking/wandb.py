@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import wandb
+from wandb.errors import Error as WandbError
 
 from stde_cli.runs import RunDirectory
 
@@ -32,10 +33,25 @@ class WandbTracker:
         tags: Sequence[str] = (),
     ):
         self.project, self.entity, self.group, self.tags = project, entity, group, tags
+        self._run: Any = None
 
     def start(self, run: RunDirectory, config: dict[str, Any], say: Callable[[str], None]) -> None:
         obstacle = None if os.environ.get("WANDB_MODE") else obstacle_to_online()
-        self._run = wandb.init(
+        try:
+            self._run = self._begin(run, config, offline=obstacle is not None)
+        except WandbError as error:
+            # A key that is refused, say. Training is worth more than where its figures go.
+            obstacle = str(error).splitlines()[0]
+            self._run = self._begin(run, config, offline=True)
+        if self._run.offline:
+            directory = Path(self._run.dir).parent
+            reason = f" ({obstacle})" if obstacle else ""
+            say(f"wandb is offline{reason}; upload later with: wandb sync {directory}")
+        else:
+            say(f"wandb: {self._run.url}")
+
+    def _begin(self, run: RunDirectory, config: dict[str, Any], *, offline: bool) -> Any:
+        return wandb.init(
             project=self.project,
             entity=self.entity,
             group=self.group,
@@ -45,20 +61,16 @@ class WandbTracker:
             id=_persistent_id(run),
             resume="allow",
             config=config,
-            mode="offline" if obstacle else None,
+            mode="offline" if offline else None,
             settings=wandb.Settings(silent=True, console="off"),
         )
-        if self._run.offline:
-            directory = Path(self._run.dir).parent
-            reason = f" ({obstacle})" if obstacle else ""
-            say(f"wandb is offline{reason}; upload later with: wandb sync {directory}")
-        else:
-            say(f"wandb: {self._run.url}")
 
     def log(self, step: int, figures: dict[str, float]) -> None:
         self._run.log(figures, step=step)
 
     def finish(self, summary: dict[str, Any]) -> None:
+        if self._run is None:
+            return
         self._run.summary.update(summary)
         self._run.finish(exit_code=0 if summary.get("status") == "finished" else 1)
 
@@ -76,6 +88,8 @@ def obstacle_to_online() -> str | None:
     host = address.hostname or ""
     if not os.environ.get("WANDB_API_KEY") and not _key_in_netrc(host):
         return "no API key; get one with: wandb login"
+    if address.scheme == "https" and any(map(os.environ.get, ("HTTPS_PROXY", "https_proxy"))):
+        return None  # The client goes through the proxy, which a connection of ours would not.
     port = address.port or (80 if address.scheme == "http" else 443)
     try:
         socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()

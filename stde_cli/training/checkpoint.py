@@ -80,11 +80,12 @@ class Checkpoints:
         except (OSError, ValueError, RuntimeError) as error:
             for partial in self.directory.glob(f"{step}*"):
                 shutil.rmtree(partial, ignore_errors=True)
+            go_on = "start again" if self.newest_step() is None else f"stde resume {self.run}"
             raise UsageError(
                 "run_dir",
                 self.run,
                 f"the checkpoint of step {step} could not be written ({_reason(error)})",
-                f"{self.kept()}; free some space, then: stde resume {self.run}",
+                f"{self.kept()}; free some space, then {go_on}",
             ) from error
 
     def restore(self, like: TrainerState) -> TrainerState:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,12 @@ SMALL = ("dim=6", "steps=40", "network.width=8", "estimator.batch=3", "evaluatio
 """Overrides of a problem that trains in a moment."""
 
 _OFFLINE = {"WANDB_API_KEY": "", "NETRC": os.devnull, "JAX_PLATFORMS": "cpu"}
+# Most tests solve the same small problem: compiled once, it serves them all.
+_COMPILED_ONCE = {
+    "JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir()) / f"stde-tests-{os.getuid()}"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 
 
 @dataclass
@@ -26,7 +33,7 @@ class Outcome:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    return {**os.environ, **_OFFLINE, **changes}
+    return {**os.environ, **_OFFLINE, **_COMPILED_ONCE, **changes}
 
 
 def stde(*arguments: str, cwd: Path, env: dict[str, str] | None = None, **options) -> Outcome:

@@ -1,15 +1,21 @@
 """Every wrong value: status 2, one line that names key, value and mend, nothing half-written."""
 
+import json
 import os
 import resource
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.end_to_end.command import SMALL, environment, stde
+from stde_cli.runs import RunDirectory
+from tests.end_to_end.command import SMALL, environment, stde, stde_interrupted
+from tests.end_to_end.test_solve import read_arrays
 
 # What is typed after `stde solve`, and what the line must contain.
 SOLVE = [
@@ -80,6 +86,8 @@ def test_solve_refuses(typed: str, expected: list[str], tmp_path: Path) -> None:
         ("bench bench.methods=[sdte]", ["bench.methods=sdte", "stde_unrestricted"]),
         ("bench bench.out=nowhere/rows.json dim=4 estimator.batch=2", ["bench.out", "nowhere"]),
         ("list pdes", ["group=pdes", "pde"]),
+        ("bench bench.methods=[]", ["bench.methods=[]"]),
+        ("evaluate somewhere --seed 99999999999", ["--seed", "4294967295"]),
         ("completion csh", ["csh"]),
         ("predict somewhere", ["--points"]),
         ("doctor now", ["now"]),
@@ -209,6 +217,8 @@ GOOD = np.full((3, 6), 0.1)
         ("1,2,3,4,5,6\n1,2,3\n", ["row 2 is not 6 numbers"]),
         ("1,2,3,4,5,nan\n", ["row 1 is not finite"]),
         ("", ["holds no points"]),
+        ("\ufeff1,2,3,4,5\n", ["5 coordinates"]),
+        ("1,2,3,4,5,six\n1,2,3,4,5,6\n", ["row 1 is not 6 numbers"]),
         (None, ["no such file"]),
     ],
 )
@@ -255,22 +265,18 @@ def limit_file_size() -> None:
 
 
 def test_a_checkpoint_that_does_not_fit_on_disk(tmp_path: Path) -> None:
-    """The error names the step; checkpoints written before stay, and nothing of the failed one."""
+    """The error names the step; figures stay, and nothing of the failed checkpoint."""
     arguments = ("dim=4000", "steps=4", "evaluation.points=10", "run_dir=run")
     outcome = stde("solve", *arguments, cwd=tmp_path, preexec_fn=limit_file_size)
     check_refusal(outcome, ["run_dir=", "checkpoint of step 4 could not be written"])
-    assert not (tmp_path / "run").exists()
+    assert "resume" not in outcome.err, "there is nothing to resume"
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
 
 
 def test_an_earlier_checkpoint_survives_a_full_disk(tmp_path: Path) -> None:
     """The first process saves step 2; the second, on a full disk, cannot save step 4."""
-    from tests.end_to_end.test_solve import read_arrays
-
     small = ("dim=4000", "steps=60000", "train.log_every=1", "run_dir=run", "evaluation.points=10")
-    import signal
-
-    from tests.end_to_end.command import stde_interrupted
-
     stopped = stde_interrupted(
         "solve",
         *small,
@@ -312,10 +318,35 @@ def test_an_activation_without_a_jet_rule_is_named(tmp_path: Path) -> None:
     stde("solve", "--config-dir", "mine", *arguments, cwd=tmp_path).check()
 
 
-def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
-    import subprocess
-    import sys
+def test_a_run_at_work_is_left_alone(finished_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    summary = run / "summary.json"
+    summary.write_text(summary.read_text().replace('"finished"', '"running"'))
+    with RunDirectory(run).locked():
+        outcome = stde("resume", "run", cwd=tmp_path)
+    check_refusal(outcome, ["run_dir=run", "another process"])
+    stde("resume", "run", cwd=tmp_path).check()
 
+
+def test_a_torn_line_of_metrics_does_not_stop_a_resume(finished_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    summary = run / "summary.json"
+    summary.write_text(summary.read_text().replace('"finished"', '"interrupted"'))
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 41, "lo')
+    stde("resume", "run", cwd=tmp_path).check()
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 40
+    assert json.loads(summary.read_text())["loss"] is not None
+
+
+def test_a_link_to_nowhere_in_place_of_runs(tmp_path: Path) -> None:
+    (tmp_path / "runs").symlink_to(tmp_path / "unmounted" / "scratch")
+    check_refusal(stde("solve", *SMALL, cwd=tmp_path), ["run_dir="])
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     command = f'"{sys.executable}" -m stde_cli list | head -n 1'
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"],
