@@ -36,16 +36,17 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, **_OFFLINE, **_COMPILED_ONCE, **changes}
 
 
-def stde(*arguments: str, cwd: Path, env: dict[str, str] | None = None, **options) -> Outcome:
-    """Run `stde` with `arguments` in `cwd` and wait for it."""
+def stde(
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None, within: tuple[str, ...] = ()
+) -> Outcome:
+    """Run `stde` with `arguments` in `cwd`, under the command `within`, and wait for it."""
     done = subprocess.run(
-        [sys.executable, "-m", "stde_cli", *arguments],
+        [*within, sys.executable, "-m", "stde_cli", *arguments],
         cwd=cwd,
         env=env or environment(),
         capture_output=True,
         text=True,
         timeout=300,
-        **options,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
 
