@@ -117,3 +117,37 @@ def test_nothing_heavy_is_imported_before_it_is_needed(
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert "IMPORTED []" in done.stdout, done.stdout + done.stderr
+
+
+def test_without_an_exact_solution_the_residual_is_reported(tmp_path: Path) -> None:
+    """Laplacian(u) = 1 on a ball, of the user's own making."""
+    (tmp_path / "torsion.py").write_text(
+        "import jax.numpy as jnp\n"
+        "from stde_cli.constraints import VanishOnSphere\n"
+        "from stde_cli.domains import Ball\n"
+        "from stde_cli.operators import Laplacian\n"
+        "from stde_cli.pdes import AbstractPDE\n"
+        "class Torsion(AbstractPDE):\n"
+        "    domain: Ball\n"
+        "    constraint: VanishOnSphere\n"
+        "    solution: None\n"
+        "    operators = {'laplacian': Laplacian()}\n"
+        "    def __init__(self, dim, *, key):\n"
+        "        self.domain, self.constraint = Ball(dim), VanishOnSphere(1.0)\n"
+        "        self.solution = None\n"
+        "    def lhs(self, x, u, derivatives):\n"
+        "        return derivatives['laplacian']\n"
+        "    def source(self, x):\n"
+        "        return jnp.ones(())\n"
+    )
+    (tmp_path / "mine" / "pde").mkdir(parents=True)
+    (tmp_path / "mine" / "pde" / "torsion.yaml").write_text("_target_: torsion.Torsion\n")
+    arguments = ("--config-dir", "mine", "pde=torsion", *SMALL, "run_dir=run")
+    out = stde("solve", *arguments, cwd=tmp_path).check().out
+    assert "No exact solution is known" in out
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["rel_l2_error"] is None
+    assert summary["solution"] is None
+    # The solution is -(1 - |x|^2) / 2 dim, the trivial one: training starts at it.
+    assert summary["residual_rms"] < 0.2
+    stde("evaluate", "run", "--points", "100", cwd=tmp_path).check()
