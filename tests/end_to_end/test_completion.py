@@ -55,4 +55,4 @@ def test_the_other_scripts_parse(shell: str, tmp_path: Path) -> None:
     assert "stde _complete" in script
     if shutil.which(shell):
         (tmp_path / "script").write_text(script)
-        subprocess.run([shell, "--no-execute", "script"], cwd=tmp_path, check=True)
+        subprocess.run([shell, "-n", "script"], cwd=tmp_path, check=True)
