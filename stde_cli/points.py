@@ -1,6 +1,7 @@
 """Files of points and of values, .npy and .csv, read and written a batch at a time."""
 
 import csv
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -127,7 +128,7 @@ def open_values(path: Path, count: int, columns: Sequence[str]) -> ValuesWriter:
         raise UsageError("--out", path, f"cannot be written ({error.strerror})") from error
 
 
-class _Writer:
+class _Writer(ABC):
     def __init__(self, path: Path):
         self._path = path
         self._partial = path.with_name(f".{path.name}.partial")
@@ -140,8 +141,9 @@ class _Writer:
         self._finish()
         self._partial.unlink(missing_ok=True)
 
+    @abstractmethod
     def _finish(self) -> None:
-        raise NotImplementedError
+        """Bring everything written to the partial file."""
 
 
 class _NpyWriter(_Writer):
