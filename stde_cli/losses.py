@@ -5,9 +5,9 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from stde_cli._types import Points, PRNGKey, Scalar, ScalarField, Values
-from stde_cli.directions import AbstractDirections
 from stde_cli.estimators import AbstractEstimator
 from stde_cli.pdes import AbstractPDE
 
@@ -43,8 +43,8 @@ class Residual(AbstractLoss):
         *,
         key: PRNGKey,
     ) -> Scalar:
-        directions = estimator.draw(points.shape[1], key=key)
-        lhs = _lhs(pde, estimator, field, points, directions)
+        drawn = estimator.draw(pde.operators, points.shape[1], key=key)
+        lhs = _lhs(pde, estimator, field, points, drawn)
         return jnp.mean((lhs - jax.vmap(pde.source)(points)) ** 2)
 
 
@@ -66,8 +66,10 @@ class UnbiasedResidual(AbstractLoss):
     ) -> Scalar:
         source = jax.vmap(pde.source)(points)
         first, second = (
-            _lhs(pde, estimator, field, points, estimator.draw(points.shape[1], key=k)) - source
-            for k in jax.random.split(key)
+            _lhs(pde, estimator, field, points, drawn) - source
+            for drawn in (
+                estimator.draw(pde.operators, points.shape[1], key=k) for k in jax.random.split(key)
+            )
         )
         return jnp.mean(first * second)
 
@@ -93,10 +95,10 @@ class GradientEnhanced(AbstractLoss):
         key: PRNGKey,
     ) -> Scalar:
         dim = points.shape[1]
-        directions = estimator.draw(dim, key=key)
+        drawn = estimator.draw(pde.operators, dim, key=key)
 
         def residual(x: jax.Array) -> Scalar:
-            return pde.residual(x, *estimator(field, pde.operators, x, directions))
+            return pde.residual(x, *estimator(field, pde.operators, x, drawn))
 
         values, gradients = jax.vmap(jax.value_and_grad(residual))(points)
         return jnp.mean(values**2) + self.weight / dim * jnp.mean(jnp.sum(gradients**2, axis=1))
@@ -107,10 +109,10 @@ def _lhs(
     estimator: AbstractEstimator,
     field: ScalarField,
     points: Points,
-    directions: AbstractDirections,
+    drawn: PyTree,
 ) -> Values:
     def at(x: jax.Array) -> Scalar:
-        u, derivatives = estimator(field, pde.operators, x, directions)
+        u, derivatives = estimator(field, pde.operators, x, drawn)
         return pde.lhs(x, u, derivatives)
 
     return jax.vmap(at)(points)

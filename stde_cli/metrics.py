@@ -134,9 +134,9 @@ def _residuals(
     *,
     key: PRNGKey,
 ) -> Values:
-    directions = estimator.draw(x.shape[1], key=key)
+    drawn = estimator.draw(pde.operators, x.shape[1], key=key)
 
     def at(point: jax.Array) -> jax.Array:
-        return pde.residual(point, *estimator(ansatz, pde.operators, point, directions))
+        return pde.residual(point, *estimator(ansatz, pde.operators, point, drawn))
 
     return jax.vmap(at)(x)

@@ -83,10 +83,10 @@ def _residual_of_multiples(
     key: PRNGKey,
 ) -> Callable[[Scalar], jax.Array]:
     """s -> the residuals of s * constraint at the points x. Operators are linear: s comes out."""
-    directions = estimator.draw(x.shape[1], key=key)
+    drawn = estimator.draw(pde.operators, x.shape[1], key=key)
 
     def constraint(point: jax.Array):
-        return estimator(pde.constraint, pde.operators, point, directions)
+        return estimator(pde.constraint, pde.operators, point, drawn)
 
     values, derivatives = jax.vmap(constraint)(x)
 

@@ -9,8 +9,8 @@ import stde_cli
 
 PACKAGE = Path(stde_cli.__file__).parent
 ROOMS = """
-    _version __init__ errors interrupts _types prng directions restriction domains operators
-    constraints pdes networks ansatz taylor estimators start losses metrics environment resources
+    _version __init__ errors interrupts _types prng directions restriction taylor expressions
+    domains operators constraints pdes networks ansatz estimators start losses metrics environment resources
     runs tracking training reporting config points trained session benchmark cli __main__
     """.split()
 

@@ -124,9 +124,10 @@ def _optimizer(config: DictConfig, schedule: optax.Schedule) -> optax.GradientTr
 def _check_estimator(config: DictConfig, problem: Problem, state: TrainerState) -> None:
     """Trace the estimator on the network: it may lack an operator, or a rule for an activation."""
     dim = problem.pde.domain.dim
-    directions = problem.estimator.draw(dim, key=problem.key)
+    operators = problem.pde.operators
     try:
-        problem.estimator(state.ansatz, problem.pde.operators, jnp.zeros(dim), directions)
+        drawn = problem.estimator.draw(operators, dim, key=problem.key)
+        problem.estimator(state.ansatz, operators, jnp.zeros(dim), drawn)
     except ValueError as error:
         raise UsageError("estimator", config.choices.get("estimator"), str(error)) from error
 

@@ -1,6 +1,7 @@
 """Estimators: (field, operators, x, directions) -> u and the operators' values at x."""
 
 from stde_cli.estimators.base import AbstractEstimator as AbstractEstimator
+from stde_cli.estimators.baselines import NestedBackward as NestedBackward
 from stde_cli.estimators.baselines import Unrestricted as Unrestricted
 from stde_cli.estimators.exact import Exact as Exact
 from stde_cli.estimators.standard_error import mean_and_standard_error as mean_and_standard_error

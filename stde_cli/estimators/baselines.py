@@ -2,10 +2,18 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
-from stde_cli.directions import AbstractDirections, CoordinateDirections, Permutation
-from stde_cli.estimators.base import AbstractEstimator, Operators, only_laplacians
+from stde_cli.directions import (
+    AbstractDirections,
+    AbstractSampler,
+    CoordinateDirections,
+    Permutation,
+)
+from stde_cli.estimators.base import AbstractEstimator, Operators
+from stde_cli.estimators.reading import partial_factors
+from stde_cli.operators import Jets, Laplacian
 from stde_cli.taylor import pure_derivatives
 
 
@@ -19,18 +27,64 @@ class Unrestricted(AbstractEstimator):
 
     batch: int
 
-    def draw(self, dim: int, *, key: PRNGKey) -> CoordinateDirections:
+    def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> CoordinateDirections:
+        for name, operator in operators.items():
+            if operator != Laplacian():
+                kind = type(operator).__name__
+                raise ValueError(
+                    f"no estimate of {name}: {kind} is no Laplacian of all coordinates"
+                )
         return Permutation()(dim, self.batch, key=key)
 
     def __call__(
-        self,
-        field: ScalarField,
-        operators: Operators,
-        x: Point,
-        directions: AbstractDirections,
+        self, field: ScalarField, operators: Operators, x: Point, drawn: CoordinateDirections
     ) -> tuple[Scalar, Derivatives]:
-        assert isinstance(directions, CoordinateDirections)
-        one_hot = jax.nn.one_hot(directions.indices, x.size, dtype=x.dtype)
+        one_hot = jax.nn.one_hot(drawn.indices, x.size, dtype=x.dtype)
         second = jax.vmap(lambda v: pure_derivatives(field, x, v, order=2)[1])(one_hot)
-        trace = jnp.sum(directions.weights * second)
-        return field(x), only_laplacians(operators, trace)
+        return field(x), dict.fromkeys(operators, jnp.sum(drawn.weights * second))
+
+
+class NestedBackward(AbstractEstimator):
+    """The same draws as `STDE`, read by nested backward mode on the whole field.
+
+    D u(v) = v . grad u, again and again: for a Laplacian the Hessian-vector products of SDGD (Hu
+    et al. 2023), for partial derivatives components of nested gradients, as deep-learning
+    frameworks have it.
+    """
+
+    sampler: AbstractSampler
+    batch: int
+
+    def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> PyTree:
+        return {
+            name: operator.draw(self.sampler, self.batch, dim, key=key)
+            for name, operator in operators.items()
+        }
+
+    def __call__(
+        self, field: ScalarField, operators: Operators, x: Point, drawn: PyTree
+    ) -> tuple[Scalar, Derivatives]:
+        found: dict[str, Scalar] = {}
+        for name, operator in operators.items():
+            if partial_factors(operator) is not None:
+                found[name] = operator.exact(field, x)
+            else:
+                parts = [_read(field, x, jets) for jets in operator.jets(x, drawn[name])]
+                found[name] = sum(parts, start=0 * x[0])
+        return field(x), found
+
+
+def _read(field: ScalarField, x: Point, jets: Jets) -> Scalar:
+    def one(directions: AbstractDirections) -> Scalar:
+        derivative, units = field, jnp.eye(len(jets.powers), dtype=x.dtype)
+        for unit, times in zip(units, jets.powers, strict=True):
+            vector = directions.displace(jnp.zeros_like(x), unit)
+            for _ in range(times):
+                derivative = _along(derivative, vector)
+        return derivative(x)
+
+    return jets.factor * (jets.weights @ jax.vmap(one)(jets.directions) ** jets.degree)
+
+
+def _along(field: ScalarField, vector: Point) -> ScalarField:
+    return lambda x: jnp.vdot(jax.grad(field)(x), vector)

@@ -2,17 +2,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from stde_cli._types import (
-    Derivatives,
-    Point,
-    PRNGKey,
-    RestrictedField,
-    Scalar,
-    ScalarField,
-)
-from stde_cli.directions import AbstractDirections, CoordinateDirections, all_coordinates
+from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
+from stde_cli.directions import CoordinateDirections
 from stde_cli.estimators.base import AbstractEstimator, Operators
-from stde_cli.operators import Laplacian, Partial
+from stde_cli.estimators.reading import partial_factors, read_partials
+from stde_cli.operators import Laplacian, extent
 from stde_cli.restriction import restrict
 from stde_cli.taylor import value_and_trace
 
@@ -21,59 +15,50 @@ _CHUNK = 256
 
 
 class Exact(AbstractEstimator):
-    """All coordinates: no sampling error, at a cost in proportion to dim."""
+    """All coordinates: no sampling error.
 
-    def draw(self, dim: int, *, key: PRNGKey) -> CoordinateDirections:
-        return all_coordinates(dim)
+    Laplacians cost in proportion to dim, and partial derivatives follow one joint plan. Any other
+    operator is computed by its own definition, in nested derivatives: for a small dim.
+    """
+
+    def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> None:
+        return None
 
     def __call__(
-        self, field: ScalarField, operators: Operators, x: Point, directions: AbstractDirections
+        self, field: ScalarField, operators: Operators, x: Point, drawn: None
     ) -> tuple[Scalar, Derivatives]:
-        derivatives = {}
+        found: dict[str, Scalar] = {}
+        partials = {name: partial_factors(operator) for name, operator in operators.items()}
+        planned = {name: factors for name, factors in partials.items() if factors is not None}
+        if planned:
+            found |= read_partials(field, x, planned)[1]
         for name, operator in operators.items():
-            match operator:
-                case Laplacian():
-                    derivatives[name] = _laplacian(field, x)
-                case Partial(coordinates=coordinates):
-                    derivatives[name] = _partial(field, x, coordinates)
-                case _:
-                    raise ValueError(f"no exact form of {name}, a {type(operator).__name__}")
-        return field(x), derivatives
+            if isinstance(operator, Laplacian):
+                found[name] = _laplacian(field, x, extent(operator.span, x.size))
+            elif name not in planned:
+                found[name] = operator.exact(field, x)
+        return field(x), found
 
 
-def _laplacian(field: ScalarField, x: Point) -> Scalar:
-    """The trace of the Hessian, `_CHUNK` coordinates at a time."""
-    dim = x.size
-    if dim <= _CHUNK:
-        return value_and_trace(restrict(field, x, all_coordinates(dim)), dim)[1]
+def _laplacian(field: ScalarField, x: Point, over: range) -> Scalar:
+    """The trace of the Hessian over the coordinates `over`, `_CHUNK` of them at a time."""
+    if len(over) <= _CHUNK:
+        ones = jnp.ones(len(over), x.dtype)
+        directions = CoordinateDirections(jnp.array(over), ones, ones, distinct=True)
+        return value_and_trace(restrict(field, x, directions), len(over))[1]
 
     @jax.checkpoint
     def chunk_trace(start: jax.Array) -> Scalar:
         # The last chunk runs past the end: its surplus directions have length zero.
         indices = start + jnp.arange(_CHUNK)
-        lengths = (indices < dim).astype(x.dtype)
+        lengths = (indices < over.stop).astype(x.dtype)
         chunk = CoordinateDirections(
-            jnp.minimum(indices, dim - 1), lengths, lengths, distinct=False
+            jnp.minimum(indices, over.stop - 1), lengths, lengths, distinct=False
         )
         return value_and_trace(restrict(field, x, chunk), _CHUNK)[1]
 
     def add(total: Scalar, start: jax.Array) -> tuple[Scalar, None]:
         return total + chunk_trace(start), None
 
-    return lax.scan(add, jnp.zeros((), x.dtype), jnp.arange(0, dim, _CHUNK))[0]
-
-
-def _partial(field: ScalarField, x: Point, coordinates: tuple[int, ...]) -> Scalar:
-    """A mixed partial by nested forward mode, in the plane of its own coordinates."""
-    distinct = sorted(set(coordinates))
-    ones = jnp.ones(len(distinct), x.dtype)
-    plane = CoordinateDirections(jnp.array(distinct), ones, ones, distinct=True)
-    derivative = restrict(field, x, plane)
-    for coordinate in coordinates:
-        tangent = jnp.zeros_like(ones).at[distinct.index(coordinate)].set(1)
-        derivative = _along(derivative, tangent)
-    return derivative(jnp.zeros_like(ones))
-
-
-def _along(function: RestrictedField, tangent: jax.Array) -> RestrictedField:
-    return lambda s: jax.jvp(function, (s,), (tangent,))[1]
+    starts = jnp.arange(over.start, over.stop, _CHUNK)
+    return lax.scan(add, jnp.zeros((), x.dtype), starts)[0]

@@ -22,8 +22,8 @@ def mean_and_standard_error(
     """
 
     def estimate(key: PRNGKey) -> Scalar:
-        directions = estimator.draw(x.size, key=key)
-        return estimator(field, {"value": operator}, x, directions)[1]["value"]
+        drawn = estimator.draw({"value": operator}, x.size, key=key)
+        return estimator(field, {"value": operator}, x, drawn)[1]["value"]
 
     estimates = jax.vmap(estimate)(jax.random.split(key, draws))
     return jnp.mean(estimates), jnp.std(estimates, ddof=1) / jnp.sqrt(draws)

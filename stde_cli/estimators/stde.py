@@ -1,29 +1,45 @@
-import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
-from stde_cli.directions import AbstractDirections, AbstractSampler
-from stde_cli.estimators.base import AbstractEstimator, Operators, only_laplacians
-from stde_cli.restriction import restrict
-from stde_cli.taylor import value_and_trace
+from stde_cli.directions import AbstractSampler
+from stde_cli.estimators.base import AbstractEstimator, Operators
+from stde_cli.estimators.reading import partial_factors, read, read_partials
+from stde_cli.operators import AbstractOperator
 
 
 class STDE(AbstractEstimator):
-    """Restricts the field to `batch` directions and pushes one collapsed 2-jet through it.
+    """Random jets through the restricted field, `batch` sets of directions for each operator.
 
-    With lengths sqrt(w_k), the Laplacian of the restricted field is the weighted sum
-    sum_k w_k D^2u(v_k, v_k), whose mean is the Laplacian of the field ([STDE] section 4.2, sparse
-    and dense jets alike).
+    Sums over coordinates are sampled ([STDE] section 4); partial derivatives and their sums are
+    exact, by one joint plan. All operators are drawn from the same key, so that those with the same
+    directions share them.
     """
 
     sampler: AbstractSampler
     batch: int
 
-    def draw(self, dim: int, *, key: PRNGKey) -> AbstractDirections:
-        return self.sampler(dim, self.batch, key=key)
+    def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> PyTree:
+        return {
+            name: operator.draw(self.sampler, self.batch, dim, key=key)
+            for name, operator in operators.items()
+        }
 
     def __call__(
-        self, field: ScalarField, operators: Operators, x: Point, directions: AbstractDirections
+        self, field: ScalarField, operators: Operators, x: Point, drawn: PyTree
     ) -> tuple[Scalar, Derivatives]:
-        scaled = directions.scaled(jnp.sqrt(directions.weights))
-        value, trace = value_and_trace(restrict(field, x, scaled), directions.weights.size)
-        return value, only_laplacians(operators, trace)
+        u, found = None, {}
+        partials = {name: partial_factors(operator) for name, operator in operators.items()}
+        planned = {name: factors for name, factors in partials.items() if factors is not None}
+        if planned:
+            u, found = read_partials(field, x, planned)
+        for name, operator in operators.items():
+            if name not in planned:
+                u, found[name] = _sampled(field, operator, x, drawn[name])
+        return field(x) if u is None else u, found
+
+
+def _sampled(
+    field: ScalarField, operator: AbstractOperator, x: Point, drawn: PyTree
+) -> tuple[Scalar, Scalar]:
+    readings = [read(field, x, jets) for jets in operator.jets(x, drawn)]
+    return readings[0][0], sum((reading for _, reading in readings), start=0 * x[0])

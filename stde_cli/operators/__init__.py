@@ -1,5 +1,17 @@
-"""Differential operators as data. `exact` is their slow, obviously right meaning."""
+"""Differential operators as data: a formula, its slow meaning, and the jets that estimate it."""
 
 from stde_cli.operators.base import AbstractOperator as AbstractOperator
+from stde_cli.operators.base import Jets as Jets
+from stde_cli.operators.base import Span as Span
+from stde_cli.operators.base import derivative_along as derivative_along
+from stde_cli.operators.base import extent as extent
+from stde_cli.operators.combination import Combination as Combination
+from stde_cli.operators.divergence import Divergence as Divergence
+from stde_cli.operators.drift import Drift as Drift
+from stde_cli.operators.gradient_norm import GradientNorm as GradientNorm
 from stde_cli.operators.laplacian import Laplacian as Laplacian
 from stde_cli.operators.partial import Partial as Partial
+from stde_cli.operators.polyharmonic import Polyharmonic as Polyharmonic
+from stde_cli.operators.second_order import SecondOrder as SecondOrder
+from stde_cli.operators.sum_of_partials import SumOfPartials as SumOfPartials
+from stde_cli.operators.weighted_trace import WeightedTrace as WeightedTrace

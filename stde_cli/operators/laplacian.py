@@ -1,12 +1,23 @@
-import jax
+import equinox as eqx
 import jax.numpy as jnp
 
-from stde_cli._types import Point, Scalar, ScalarField
-from stde_cli.operators.base import AbstractOperator
+from stde_cli._types import Point, PRNGKey, Scalar, ScalarField
+from stde_cli.directions import AbstractDirections, AbstractSampler, one_by_one
+from stde_cli.operators.base import AbstractOperator, Jets, Span, draw_within, hessian_within
 
 
 class Laplacian(AbstractOperator):
-    """sum_i d^2 u / dx_i^2."""
+    """sum_i d^2 u / dx_i^2 over the coordinates of `span`."""
+
+    span: Span = eqx.field(static=True, default=None)
 
     def exact(self, field: ScalarField, x: Point) -> Scalar:
-        return jnp.trace(jax.hessian(field)(x))
+        return jnp.trace(hessian_within(field, x, self.span))
+
+    def draw(
+        self, sampler: AbstractSampler, batch: int, dim: int, *, key: PRNGKey
+    ) -> AbstractDirections:
+        return draw_within(self.span, sampler, batch, dim, key=key)
+
+    def jets(self, x: Point, drawn: AbstractDirections) -> tuple[Jets, ...]:
+        return (Jets(one_by_one(drawn), drawn.weights, (2,)),)

@@ -1,20 +1,31 @@
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
-from stde_cli._types import Point, Scalar, ScalarField
-from stde_cli.operators.base import AbstractOperator
+from stde_cli._types import Point, PRNGKey, Scalar, ScalarField
+from stde_cli.directions import AbstractSampler, CoordinateDirections
+from stde_cli.operators.base import AbstractOperator, Jets
 
 
 class Partial(AbstractOperator):
-    """d^m u / dx_{i_1} ... dx_{i_m}; `coordinates` are the i's, counted from 0."""
+    """d^m u / dx_{i_1} ... dx_{i_m}; `coordinates` are the i's, from 0. Nothing is sampled."""
 
-    coordinates: tuple[int, ...] = eqx.field(static=True)
+    coordinates: tuple[int, ...] = eqx.field(static=True, converter=lambda c: tuple(sorted(c)))
 
     def exact(self, field: ScalarField, x: Point) -> Scalar:
         derivative = field
         for coordinate in self.coordinates:
             derivative = _component(jax.grad(derivative), coordinate)
         return derivative(x)
+
+    def draw(self, sampler: AbstractSampler, batch: int, dim: int, *, key: PRNGKey) -> None:
+        return None
+
+    def jets(self, x: Point, drawn: None) -> tuple[Jets, ...]:
+        counts = {c: self.coordinates.count(c) for c in self.coordinates}
+        ones = jnp.ones((1, len(counts)), x.dtype)
+        plane = CoordinateDirections(jnp.array([list(counts)]), ones, ones, distinct=True)
+        return (Jets(plane, ones[:, 0], tuple(counts.values())),)
 
 
 def _component(gradient, coordinate: int) -> ScalarField:

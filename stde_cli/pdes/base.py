@@ -18,7 +18,7 @@ class AbstractPDE(eqx.Module):
 
     domain: eqx.AbstractVar[AbstractDomain]
     constraint: eqx.AbstractVar[AbstractConstraint]
-    operators: eqx.AbstractClassVar[Mapping[str, AbstractOperator]]
+    operators: eqx.AbstractVar[Mapping[str, AbstractOperator]]
     solution: eqx.AbstractVar[ScalarField | None]
     """The exact solution where one is known. Used to measure errors, never to train."""
 

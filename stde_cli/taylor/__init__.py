@@ -1,4 +1,9 @@
-"""Taylor-mode automatic differentiation: jets, pushed one by one or summed on the way."""
+"""Taylor-mode automatic differentiation: what to push, and how it is pushed."""
 
 from stde_cli.taylor.collapsed import value_and_trace as value_and_trace
+from stde_cli.taylor.derivatives import derivatives as derivatives
+from stde_cli.taylor.derivatives import execute as execute
 from stde_cli.taylor.jets import pure_derivatives as pure_derivatives
+from stde_cli.taylor.polynomials import COLLAPSED as COLLAPSED
+from stde_cli.taylor.polynomials import down_closure as down_closure
+from stde_cli.taylor.polynomials import push as push

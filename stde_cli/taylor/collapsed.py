@@ -19,33 +19,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
 from jax.extend import core as jex_core
 from jaxtyping import Array, Float
 
 from stde_cli._types import RestrictedField, Scalar
-
-_LINEAR = frozenset(
-    """
-    add add_any broadcast_in_dim concatenate convert_element_type copy copy_p cumsum dynamic_slice
-    dynamic_update_slice expand_dims gather neg pad real reduce_sum reshape rev select_n slice split
-    squeeze sub transpose
-    """.split()
+from stde_cli.taylor.interpreter import (
+    LINEAR,
+    PRODUCTS,
+    evaluate,
+    interpret,
+    is_entrywise,
+    is_real,
 )
-"""Primitives that are linear in their floating-point operands taken together."""
-
-_PRODUCTS = frozenset(("mul", "dot_general"))
-"""Primitives that are linear in each of their two operands."""
-
-_ELEMENTWISE = frozenset(
-    """
-    abs acos acosh asin asinh atan atanh cbrt cos cosh div erf erf_inv erfc exp exp2 expm1
-    integer_pow lgamma log log1p logistic max min pow rsqrt sin sinh sqrt square tan tanh
-    """.split()
-)
-"""Primitives that act entry by entry; used as such where one operand moves."""
-
-_INLINED = frozenset(("jit", "pjit", "remat", "remat2", "checkpoint"))
 
 
 class _Jet(NamedTuple):
@@ -68,48 +53,23 @@ def value_and_trace(field: RestrictedField, directions: int) -> tuple[Scalar, Sc
     origin = jnp.zeros(directions)
     closed = jax.make_jaxpr(field)(origin)
     seed = _Jet(origin, jnp.eye(directions))
-    (out,) = _interpret(closed.jaxpr, closed.consts, [seed])
+    (out,) = interpret(closed, [seed], _push, _Jet)
     trace = jnp.zeros_like(out.primal) if out.second is None else out.second
     return out.primal, trace
-
-
-def _interpret(jaxpr: jex_core.Jaxpr, consts: Sequence, arguments: Sequence[_Jet]) -> list[_Jet]:
-    values: dict[jex_core.Var, _Jet] = {}
-
-    def read(atom) -> _Jet:
-        if isinstance(atom, jex_core.Literal):
-            return _Jet(jnp.asarray(atom.val, _aval(atom).dtype))
-        return values[atom]
-
-    values.update(zip(jaxpr.constvars, map(_Jet, consts), strict=True))
-    values.update(zip(jaxpr.invars, arguments, strict=True))
-    for equation in jaxpr.eqns:
-        outputs = _push(equation, [read(atom) for atom in equation.invars])
-        values.update(zip(equation.outvars, outputs, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
 
 
 def _push(equation: jex_core.JaxprEqn, inputs: list[_Jet]) -> list[_Jet]:
     """The jets of an equation's outputs."""
     name = equation.primitive.name
-    if name in _INLINED:
-        inner = equation.params["jaxpr"]
-        if isinstance(inner, jex_core.ClosedJaxpr):
-            return _interpret(inner.jaxpr, inner.consts, inputs)
-        return _interpret(inner, (), inputs)
-
     moving = [k for k, jet in enumerate(inputs) if jet.moves]
 
     def apply(*moved: jax.Array) -> list[jax.Array]:
         operands = [jet.primal for jet in inputs]
         for k, value in zip(moving, moved, strict=True):
             operands[k] = value
-        params = equation.primitive.get_bind_params(equation.params)
-        out = equation.primitive.bind(*operands, **params)
-        return list(out) if equation.primitive.multiple_results else [out]
+        return evaluate(equation, operands)
 
-    # Only these outputs have derivatives: a loop's counter, say, is carried along beside them.
-    real = [k for k, atom in enumerate(equation.outvars) if _is_real(_aval(atom))]
+    real = [k for k, atom in enumerate(equation.outvars) if is_real(atom)]
 
     def apply_real(*moved: jax.Array) -> list[jax.Array]:
         out = apply(*moved)
@@ -121,15 +81,15 @@ def _push(equation: jex_core.JaxprEqn, inputs: list[_Jet]) -> list[_Jet]:
 
     firsts = _fill([inputs[k].first for k in moving], primals, directions=_count(inputs))
     seconds = _fill([inputs[k].second for k in moving], primals)
-    if name in _ELEMENTWISE and _is_entrywise(equation, moving):
+    if is_entrywise(equation, moving):
         return [_push_entrywise(apply, primals[0], firsts, seconds)]
 
     first = (
         None if firsts is None else jax.vmap(lambda t: _directional(apply_real, primals, t))(firsts)
     )
     second = None if seconds is None else _directional(apply_real, primals, seconds)
-    if firsts is not None and name not in _LINEAR and not (name in _PRODUCTS and len(moving) == 1):
-        if name in _PRODUCTS:
+    if firsts is not None and name not in LINEAR and not (name in PRODUCTS and len(moving) == 1):
+        if name in PRODUCTS:
             # The product rule, where both factors move: D^2f(t, t) = 2 f(t_left, t_right).
             curvature = [2 * jnp.sum(y, axis=0) for y in jax.vmap(apply)(*firsts)]
         else:
@@ -192,20 +152,3 @@ def _fill(parts, primals, directions: int | None = None) -> list[jax.Array] | No
 
 def _count(inputs: Sequence[_Jet]) -> int | None:
     return next((jet.first.shape[0] for jet in inputs if jet.first is not None), None)
-
-
-def _is_real(value) -> bool:
-    return jnp.issubdtype(value.dtype, jnp.floating)
-
-
-def _is_entrywise(equation: jex_core.JaxprEqn, moving: list[int]) -> bool:
-    """One operand moves and the output has its shape, so that entries do not mix."""
-    (output,) = equation.outvars
-    (operand, *others) = (equation.invars[k] for k in moving)
-    return not others and _aval(output).shape == _aval(operand).shape
-
-
-def _aval(atom: jex_core.Var | jex_core.Literal) -> ShapedArray:
-    aval = atom.aval
-    assert isinstance(aval, ShapedArray)
-    return aval

@@ -1,0 +1,26 @@
+import equinox as eqx
+import jax.numpy as jnp
+
+from stde_cli._types import Point, PRNGKey, Scalar, ScalarField
+from stde_cli.directions import AbstractDirections, AbstractSampler, one_by_one
+from stde_cli.operators.base import AbstractOperator, Jets, Span, draw_within, gradient_within
+
+
+class GradientNorm(AbstractOperator):
+    """|grad u|^2 over the coordinates of `span`. Not linear: of degree 2 in u.
+
+    With the directions of a Laplacian, E sum_k w_k (D u(v_k))^2 = |grad u|^2.
+    """
+
+    span: Span = eqx.field(static=True, default=None)
+
+    def exact(self, field: ScalarField, x: Point) -> Scalar:
+        return jnp.sum(gradient_within(field, x, self.span) ** 2)
+
+    def draw(
+        self, sampler: AbstractSampler, batch: int, dim: int, *, key: PRNGKey
+    ) -> AbstractDirections:
+        return draw_within(self.span, sampler, batch, dim, key=key)
+
+    def jets(self, x: Point, drawn: AbstractDirections) -> tuple[Jets, ...]:
+        return (Jets(one_by_one(drawn), drawn.weights, (1,), degree=2),)

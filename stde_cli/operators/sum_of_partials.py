@@ -1,0 +1,109 @@
+from collections.abc import Callable
+from itertools import product
+from typing import TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
+
+from stde_cli._types import Point, PRNGKey, Scalar, ScalarField
+from stde_cli.directions import (
+    AbstractDirections,
+    AbstractSampler,
+    CoordinateDirections,
+    DenseDirections,
+)
+from stde_cli.operators.base import AbstractOperator, Jets, Span, derivative_along, extent
+from stde_cli.operators.sets import independent_sets
+
+Coefficient: TypeAlias = Callable[[Point, Int[Array, "sets sums"]], Float[Array, " sets"]]
+"""C_{ij...}(x) at sets of indices, counted from the start of the span."""
+
+
+class SumOfPartials(AbstractOperator):
+    """sum_ij... C_ij... d^n u / (dx_i^p dx_j^q ... dx_fixed): sums over one coordinate or several.
+
+    `powers` holds p, q, ...; `fixed` the coordinates that are not summed, repeated as often as
+    they occur. Sum_i d^4/dx_i^4 is powers (4,); sum_ij u_iijj is (2, 2); sum_i u_iij with a given j
+    is (2,) with fixed (j,). Coefficients of a sum over one coordinate may be an array, and are then
+    sampled in proportion to their size by a sampler that does so.
+    """
+
+    powers: tuple[int, ...] = eqx.field(static=True)
+    fixed: tuple[int, ...] = eqx.field(static=True, default=())
+    span: Span = eqx.field(static=True, default=None)
+    coefficient: Float[Array, " span"] | Coefficient | None = None
+
+    def exact(self, field: ScalarField, x: Point) -> Scalar:
+        over = extent(self.span, x.size)
+        sets = product(range(len(over)), repeat=len(self.powers))
+        indices = jnp.array(list(sets), jnp.int32)
+        units = jnp.eye(x.size, dtype=x.dtype)
+        fixed = units[jnp.array(self.fixed, int)]
+
+        order = sum(self.powers)
+        numbers = jnp.repeat(indices, jnp.array(self.powers), axis=1, total_repeat_length=order)
+
+        def along(numbers: Int[Array, " order"]) -> Scalar:
+            vectors = jnp.concatenate([units[over.start + numbers], fixed])
+            return derivative_along(field, vectors)(x)
+
+        return self._weights(x, indices) @ jax.vmap(along)(numbers)
+
+    def draw(self, sampler: AbstractSampler, batch: int, dim: int, *, key: PRNGKey) -> PyTree:
+        constants = self.coefficient
+        sizes = None if constants is None or callable(constants) else jnp.abs(constants)
+        directions, weights = independent_sets(
+            self.span, sampler, batch, dim, times=len(self.powers), sizes=sizes, key=key
+        )
+        if isinstance(directions, DenseDirections):
+            self._check_dense()
+        return directions, weights
+
+    def jets(self, x: Point, drawn: PyTree) -> tuple[Jets, ...]:
+        directions, weights = drawn
+        start = extent(self.span, x.size).start
+        if self.coefficient is not None:
+            weights = weights * self._weights(x, directions.indices - start)
+        counts = {c: self.fixed.count(c) for c in self.fixed}
+        for coordinate in counts:
+            directions = _with_unit(directions, coordinate)
+        powers = (*self.powers, *counts.values())
+        return (Jets(directions, weights, powers, signed=self.coefficient is not None),)
+
+    def _weights(self, x: Point, indices: Int[Array, "sets sums"]) -> Float[Array, " sets"]:
+        if self.coefficient is None:
+            return jnp.ones(len(indices), x.dtype)
+        if callable(self.coefficient):
+            return self.coefficient(x, indices)
+        return self.coefficient[indices[:, 0]]
+
+    def _check_dense(self) -> None:
+        if any(power != 2 for power in self.powers):
+            order = max(self.powers)
+            raise ValueError(
+                f"dense directions cannot represent a sum of {order}-th powers of d/dx_i: it would "
+                f"take entries with E[v_i ... v_j] = 0 unless all {order} indices agree, and "
+                "independent ones have E[v_i^2 v_j^2] = 1; take a sampler of coordinates"
+                if order > 2
+                else "dense directions cannot represent a sum of first derivatives: their mean "
+                "is zero; take a sampler of coordinates"
+            )
+        if self.coefficient is not None:
+            raise ValueError(
+                "dense directions weigh all coordinates alike, and this sum has coefficients; "
+                "take a sampler of coordinates"
+            )
+
+
+def _with_unit(directions: AbstractDirections, coordinate: int) -> AbstractDirections:
+    """Every set with e_coordinate as one more direction."""
+    weights = jnp.pad(directions.weights, ((0, 0), (0, 1)), constant_values=1)
+    if isinstance(directions, CoordinateDirections):
+        indices = jnp.pad(directions.indices, ((0, 0), (0, 1)), constant_values=coordinate)
+        lengths = jnp.pad(directions.lengths, ((0, 0), (0, 1)), constant_values=1)
+        return CoordinateDirections(indices, lengths, weights, distinct=False)
+    assert isinstance(directions, DenseDirections)
+    vectors = jnp.pad(directions.vectors, ((0, 0), (0, 1), (0, 0)))
+    return DenseDirections(vectors.at[:, -1, coordinate].set(1), weights)

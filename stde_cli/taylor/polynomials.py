@@ -1,0 +1,304 @@
+"""Taylor polynomials pushed through a function.
+
+A polynomial p(e) = sum_a c_a e^a in the unknowns e = (e_1 ... e_T), cut off outside a down-closed
+set of multi-indices a, goes through every primitive of g by the rules of arithmetic:
+
+    linear      every coefficient alone, all of them in one product with a layer's matrix;
+    product     sums of products of coefficients, (xy)_a = sum_b x_b y_{a-b};
+    elementwise f(z + d) = sum_n f^(n)(z)/n! d^n, where d is the polynomial without its constant.
+
+One unknown and the set {1 ... k} give the k-jet of [STDE] section 3; several unknowns with linear
+seeds give mixed partial derivatives one by one (Griewank and Walther, "Evaluating Derivatives",
+2008, chapter 13). Any other primitive, loops included, is differentiated by nested `jax.jvp`.
+
+Where only a weighted sum of the uppermost coefficients is wanted, that sum is propagated in their
+place: no other coefficient is made of them, so that they form an ideal of the algebra and the rules
+above hold for the quotient (for directional derivatives: Dangel et al., "Collapsing Taylor mode
+automatic differentiation", 2025).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
+from itertools import product
+from operator import add
+from typing import NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core as jex_core
+from jaxtyping import Array, Float
+
+from stde_cli._types import RestrictedField, Scalar
+from stde_cli.taylor import elementwise
+from stde_cli.taylor.interpreter import (
+    LINEAR,
+    PRODUCTS,
+    evaluate,
+    interpret,
+    is_entrywise,
+    is_real,
+)
+
+Index: TypeAlias = tuple[int, ...]
+"""A multi-index: an exponent for every unknown."""
+
+Coefficients: TypeAlias = dict[Index, Array]
+"""Coefficients by multi-index; one that is not there is zero."""
+
+COLLAPSED: Index = ()
+"""The key of the weighted sum of uppermost coefficients."""
+
+
+class _Polynomial(NamedTuple):
+    """A value along the unknowns: c_0 and the other coefficients."""
+
+    primal: jax.Array
+    coefficients: Coefficients
+
+
+def push(
+    field: RestrictedField,
+    seeds: Mapping[Index, Float[Array, " directions"]],
+    indices: Sequence[Index],
+    collapsed: Mapping[Index, float | Scalar] | None = None,
+) -> tuple[Scalar, dict[Index, Scalar]]:
+    """g(0), and D^a (g o p)(0) for every a in `indices`, where p has the derivatives `seeds` at 0.
+
+    Differentiable in whatever `field` closes over, in reverse mode too.
+
+    Args:
+        field: g on R^directions.
+        seeds: D^a p(0) by multi-index.
+        indices: a down-closed set, without zero.
+        collapsed: weights of uppermost members of `indices`; sum_a weight_a D^a (g o p)(0) is
+            returned under `COLLAPSED`, and these members are not returned by themselves.
+    """
+    algebra = _Algebra(tuple(indices), collapsed or {})
+    some = next(iter(seeds.values()))
+    origin = jnp.zeros_like(some)
+    seeded: dict[Index, list[jax.Array]] = {}
+    for a, seed in seeds.items():
+        if (slot := algebra.slots.get(a)) is not None:
+            seeded.setdefault(slot.key, []).append(slot.factor / _factorial(a) * seed)
+    start = _Polynomial(origin, _summed(seeded))
+    closed = jax.make_jaxpr(field)(origin)
+    (out,) = interpret(closed, [start], _Rule(algebra), lambda c: _Polynomial(c, {}))
+    zero = jnp.zeros_like(out.primal)
+    return out.primal, {
+        key: _factorial(key) * out.coefficients.get(key, zero)
+        for key in dict.fromkeys(slot.key for slot in algebra.slots.values())
+    }
+
+
+def down_closure(indices: Iterable[Index]) -> tuple[Index, ...]:
+    """Every multi-index below one of `indices`, without zero, by degree."""
+    below = {b for a in indices for b in product(*(range(n + 1) for n in a)) if any(b)}
+    return tuple(sorted(below, key=lambda a: (sum(a), a)))
+
+
+def is_uppermost(a: Index, indices: Iterable[Index]) -> bool:
+    """No other member of `indices` lies above `a`."""
+    return not any(b != a and all(m >= n for m, n in zip(b, a, strict=True)) for b in indices)
+
+
+class _Slot(NamedTuple):
+    """Where the coefficient of a multi-index goes, and by what it is multiplied on the way."""
+
+    key: Index
+    factor: float | Scalar = 1.0
+
+
+class _Algebra:
+    """Polynomials cut off outside `indices`, modulo what the collapsed sum does not see."""
+
+    def __init__(self, indices: tuple[Index, ...], collapsed: Mapping[Index, float | Scalar]):
+        for a in collapsed:
+            assert is_uppermost(a, indices), f"{a} is not uppermost"
+        self.order = max(map(sum, indices))
+        self.slots = {
+            # Coefficients are D^a/a!, the collapsed sum is one of derivatives.
+            a: _Slot(COLLAPSED, collapsed[a] * _factorial(a)) if a in collapsed else _Slot(a)
+            for a in indices
+        }
+
+    def times(self, a: Index, b: Index) -> _Slot | None:
+        """The slot of e^a e^b; None where it is cut off."""
+        if COLLAPSED in (a, b):
+            return None
+        return self.slots.get(tuple(m + n for m, n in zip(a, b, strict=True)))
+
+
+class _Rule:
+    """The outputs of an equation, in an algebra."""
+
+    def __init__(self, algebra: _Algebra):
+        self.algebra = algebra
+
+    def __call__(self, equation: jex_core.JaxprEqn, inputs: list[_Polynomial]) -> list[_Polynomial]:
+        name = equation.primitive.name
+        moving = [k for k, p in enumerate(inputs) if p.coefficients]
+        real = [k for k, atom in enumerate(equation.outvars) if is_real(atom)]
+
+        def apply(*moved: jax.Array) -> list[jax.Array]:
+            operands = [p.primal for p in inputs]
+            for k, value in zip(moving, moved, strict=True):
+                operands[k] = value
+            return evaluate(equation, operands)
+
+        primals = [inputs[k].primal for k in moving]
+        if not moving or not real:
+            return [_Polynomial(value, {}) for value in apply(*primals)]
+        moved = [inputs[k].coefficients for k in moving]
+        if name == "div":
+            return [self._quotient(*inputs)]
+        if is_entrywise(equation, moving):
+            return [self._compose(equation, apply, primals[0], moved[0])]
+        if name in LINEAR or (name in PRODUCTS and len(moving) == 1):
+            (value,) = apply(*primals)
+            return [_Polynomial(value, _linear(apply, primals, moved))]
+        if name in PRODUCTS:
+            return [self._product(lambda x, y: apply(x, y)[0], primals, moved)]
+        return self._by_definition(apply, real, primals, moved)
+
+    def _product(
+        self,
+        apply: Callable[[jax.Array, jax.Array], jax.Array],
+        primals: Sequence[jax.Array],
+        moved: Sequence[Coefficients],
+    ) -> _Polynomial:
+        left, right = moved
+        terms: dict[Index, list[jax.Array]] = {}
+        for a, x in left.items():
+            terms.setdefault(a, []).append(apply(x, primals[1]))
+        for b, y in right.items():
+            terms.setdefault(b, []).append(apply(primals[0], y))
+        for (a, x), (b, y) in product(left.items(), right.items()):
+            if (slot := self.algebra.times(a, b)) is not None:
+                terms.setdefault(slot.key, []).append(_scaled(slot.factor, apply(x, y)))
+        return _Polynomial(apply(*primals), _summed(terms))
+
+    def _quotient(self, numerator: _Polynomial, denominator: _Polynomial) -> _Polynomial:
+        order = self.algebra.order if denominator.coefficients else 0
+        slopes = elementwise.derivatives("reciprocal", {}, denominator.primal, order)
+        inverse = self._series(slopes, denominator.coefficients) if order else {}
+        primals = [numerator.primal, slopes[0]]
+        return self._product(jnp.multiply, primals, [numerator.coefficients, inverse])
+
+    def _compose(
+        self,
+        equation: jex_core.JaxprEqn,
+        apply: Callable[[jax.Array], list[jax.Array]],
+        primal: jax.Array,
+        moved: Coefficients,
+    ) -> _Polynomial:
+        name, order = equation.primitive.name, self.algebra.order
+
+        # Computed again in the reverse pass: it is cheap, and its intermediate values are many.
+        @jax.checkpoint
+        def composed(primal: jax.Array, moved: Coefficients) -> tuple[jax.Array, Coefficients]:
+            if elementwise.knows(name, equation):
+                slopes = elementwise.derivatives(name, equation.params, primal, order)
+            else:
+                slopes = elementwise.nested(lambda z: apply(z)[0], primal, order)
+            return slopes[0], self._series(slopes, moved)
+
+        return _Polynomial(*composed(primal, moved))
+
+    def _series(self, slopes: Sequence[jax.Array], moved: Coefficients) -> Coefficients:
+        """sum_{n >= 1} f^(n)/n! d^n, from the slopes f, f', f'' ... at the constant term."""
+        power, terms = moved, {a: [slopes[1] * c] for a, c in moved.items()}
+        for n in range(2, self.algebra.order + 1):
+            power = self._next_power(power, moved, n)
+            factor = slopes[n] / math.factorial(n)
+            for a, c in power.items():
+                terms.setdefault(a, []).append(factor * c)
+        return _summed(terms)
+
+    def _next_power(self, power: Coefficients, moved: Coefficients, n: int) -> Coefficients:
+        """d^n from d^(n-1) and d. The square takes each pair of coefficients once."""
+        terms: dict[Index, list[jax.Array]] = {}
+        for (a, x), (b, y) in product(power.items(), moved.items()):
+            slot = self.algebra.times(a, b)
+            if slot is None or (n == 2 and a > b):
+                continue
+            twice = 2.0 if n == 2 and a < b else 1.0
+            terms.setdefault(slot.key, []).append(_scaled(twice * slot.factor, x * y))
+        return _summed(terms)
+
+    def _by_definition(
+        self,
+        apply: Callable[..., list[jax.Array]],
+        real: Sequence[int],
+        primals: Sequence[jax.Array],
+        moved: Sequence[Coefficients],
+    ) -> list[_Polynomial]:
+        """Coefficients as derivatives of apply(p(e)) in e, by nested `jax.jvp`."""
+        slots = self.algebra.slots
+        unknowns = len(next(iter(slots)))
+        sums = [c.get(COLLAPSED) for c in moved]
+
+        def at(e: Float[Array, " unknowns"]) -> list[jax.Array]:
+            operands = [
+                reduce(add, [c * _monomial(e, a) for a, c in part.items() if a != COLLAPSED], p)
+                for p, part in zip(primals, moved, strict=True)
+            ]
+            out = apply(*operands)
+            return [out[k] for k in real]
+
+        origin = jnp.zeros(unknowns, primals[0].dtype)
+        terms: list[dict[Index, list[jax.Array]]] = [{} for _ in real]
+        for a, slot in slots.items():
+            derivative = at
+            for unknown, times in enumerate(a):
+                for _ in range(times):
+                    derivative = _along(derivative, jnp.zeros_like(origin).at[unknown].set(1))
+            for part, value in zip(terms, derivative(origin), strict=True):
+                part.setdefault(slot.key, []).append(slot.factor / _factorial(a) * value)
+        if any(c is not None for c in sums):
+            # The sums enter to first order alone.
+            tangents = [
+                jnp.zeros_like(p) if c is None else c for c, p in zip(sums, primals, strict=True)
+            ]
+            slopes = jax.jvp(lambda *z: [apply(*z)[k] for k in real], primals, tangents)[1]
+            for part, slope in zip(terms, slopes, strict=True):
+                part.setdefault(COLLAPSED, []).append(slope)
+        polynomials = [_Polynomial(value, {}) for value in apply(*primals)]
+        for part, k in zip(terms, real, strict=True):
+            polynomials[k] = _Polynomial(polynomials[k].primal, _summed(part))
+        return polynomials
+
+
+def _linear(
+    apply: Callable[..., list[jax.Array]],
+    primals: Sequence[jax.Array],
+    moved: Sequence[Coefficients],
+) -> Coefficients:
+    """Every coefficient by itself, all of them in one call; what does not move drops out."""
+    present = sorted({a for coefficients in moved for a in coefficients})
+    stacked = [
+        jnp.stack([c.get(a, jnp.zeros_like(p)) for a in present])
+        for p, c in zip(primals, moved, strict=True)
+    ]
+    out = jax.vmap(lambda *c: jax.jvp(apply, tuple(primals), c)[1][0])(*stacked)
+    return {a: out[k] for k, a in enumerate(present)}
+
+
+def _scaled(factor: float | Scalar, value: jax.Array) -> jax.Array:
+    return value if isinstance(factor, float) and factor == 1 else factor * value
+
+
+def _summed(terms: Mapping[Index, Sequence[jax.Array]]) -> Coefficients:
+    return {a: reduce(add, parts) for a, parts in terms.items()}
+
+
+def _monomial(e: Float[Array, " unknowns"], a: Index) -> Scalar:
+    return math.prod((e[k] ** n for k, n in enumerate(a) if n), start=jnp.ones((), e.dtype))
+
+
+def _along(function, tangent):
+    return lambda e: jax.jvp(function, (e,), (tangent,))[1]
+
+
+def _factorial(a: Index) -> int:
+    return math.prod(map(math.factorial, a))
