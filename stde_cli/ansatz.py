@@ -11,20 +11,26 @@ from stde_cli.restriction import restrict
 
 
 class HardConstraint(eqx.Module):
-    """u(x) = scale * constraint(x) * (offset + network(x)). The network alone is trained."""
+    """u(x) = lift(x) + scale * constraint(x) * (offset + network(x)).
+
+    The network alone is trained. `lift` has the boundary values that u is to have; none is zero.
+    """
 
     network: ScalarField
     constraint: AbstractConstraint
     scale: Scalar | float = 1.0
-    offset: float = eqx.field(static=True, default=0.0)
+    offset: Scalar | float = 0.0
+    lift: ScalarField | None = None
 
     def __call__(self, x: Point) -> Scalar:
-        return self.scale * self.constraint(x) * (self.offset + self.network(x))
+        inner = self.scale * self.constraint(x) * (self.offset + self.network(x))
+        return inner if self.lift is None else self.lift(x) + inner
 
     def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
         network = restrict(self.network, x, directions)
         constraint = self.constraint.restrict(x, directions)
-        return lambda s: self.scale * constraint(s) * (self.offset + network(s))
+        lift = (lambda s: 0.0) if self.lift is None else restrict(self.lift, x, directions)
+        return lambda s: lift(s) + self.scale * constraint(s) * (self.offset + network(s))
 
 
 def trained(ansatz: HardConstraint) -> PyTree[bool]:

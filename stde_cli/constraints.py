@@ -1,12 +1,13 @@
-"""Boundary conditions that hold by construction: u = constraint(x) * network(x)."""
+"""Boundary conditions that hold by construction: u = lift(x) + constraint(x) * network(x)."""
 
 from abc import abstractmethod
 
 import equinox as eqx
 import jax.numpy as jnp
 
-from stde_cli._types import Point, RestrictedField, Scalar
+from stde_cli._types import Point, RestrictedField, Scalar, ScalarField
 from stde_cli.directions import AbstractDirections
+from stde_cli.restriction import restrict
 
 
 class AbstractConstraint(eqx.Module):
@@ -30,6 +31,18 @@ class VanishOnSphere(AbstractConstraint):
     def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
         origin, slope = self(x), directions.dot(x)
         return lambda s: origin - 2 * slope @ s - directions.squared_length(s)
+
+
+class VanishWhere(AbstractConstraint):
+    """A field of the user's own that is zero on the boundary."""
+
+    field: ScalarField
+
+    def __call__(self, x: Point) -> Scalar:
+        return self.field(x)
+
+    def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
+        return restrict(self.field, x, directions)
 
 
 class Unconstrained(AbstractConstraint):

@@ -5,6 +5,8 @@ class StdeError(Exception):
     """Base of every error that is shown as one line, without a traceback."""
 
     status = 1
+    detail: str = ""
+    """Lines shown below the message as they are: where in a longer text the fault lies."""
 
 
 class UsageError(StdeError):
@@ -15,18 +17,20 @@ class UsageError(StdeError):
         value: the value found there.
         why: what is wrong with it.
         mend: what to type instead.
+        detail: lines to show below, for a fault within a longer text.
     """
 
     status = 2
 
-    def __init__(self, where: str, value: object, why: str, mend: str = ""):
+    def __init__(self, where: str, value: object, why: str, mend: str = "", detail: str = ""):
         self.where, self.value, self.why, self.mend = where, value, why, mend
+        self.detail = detail
         line = f"{where}={value}: {why}" if value is not None else f"{where}: {why}"
         super().__init__(f"{line}; {mend}" if mend else line)
 
     def __reduce__(self):
         # Sweeps run in other processes: the parts must survive pickling.
-        return type(self), (self.where, self.value, self.why, self.mend)
+        return type(self), (self.where, self.value, self.why, self.mend, self.detail)
 
 
 class RunFailed(StdeError):

@@ -29,7 +29,8 @@ class Errors(NamedTuple):
     rel_l1_error: float
     rel_l2_error: float
     trivial_rel_l2_error: float
-    """The least relative L2 error of any constant times the constraint: what a run must beat."""
+    """The least relative L2 error of any constant times the constraint, beside the lift: what a run
+    must beat."""
 
 
 class Evaluator:
@@ -92,24 +93,31 @@ def relative_errors(
     u: Num[np.ndarray, " points"],
     exact: Num[np.ndarray, " points"],
     constraint: Num[np.ndarray, " points"],
+    lift: Num[np.ndarray, " points"] | float = 0.0,
 ) -> Errors:
-    """Errors of the values `u` against `exact`, and of the best multiple of `constraint`."""
-    multiple = (constraint @ exact) / (constraint @ constraint)
+    """Errors of the values `u` against `exact`, and of `lift` + the best multiple of `constraint`."""
+    inner = exact - lift
+    multiple = (constraint @ inner) / (constraint @ constraint)
     norm = np.linalg.norm(exact)
     return Errors(
         float(np.abs(u - exact).sum() / np.abs(exact).sum()),
         float(np.linalg.norm(u - exact) / norm),
-        float(np.linalg.norm(multiple * constraint - exact) / norm),
+        float(np.linalg.norm(multiple * constraint - inner) / norm),
     )
 
 
 @eqx.filter_jit
 def _values(
     ansatz: HardConstraint, pde: AbstractPDE, batch: int, key: PRNGKey
-) -> Float[jax.Array, "3 points"]:
+) -> Float[jax.Array, "4 points"]:
     x = pde.domain.sample_interior(batch, key=key)
     assert pde.solution is not None
-    return jnp.stack([jax.vmap(f)(x) for f in (ansatz, pde.solution, pde.constraint)])
+    fields = (ansatz, pde.solution, pde.constraint, pde.lift or _nothing)
+    return jnp.stack([jax.vmap(field)(x) for field in fields])
+
+
+def _nothing(x: jax.Array) -> jax.Array:
+    return jnp.zeros((), x.dtype)
 
 
 @eqx.filter_jit

@@ -15,7 +15,9 @@ from jax import lax
 from jaxtyping import Array, Int
 
 from stde_cli._types import Points, PRNGKey, Scalar
+from stde_cli.ansatz import HardConstraint
 from stde_cli.estimators import AbstractEstimator
+from stde_cli.losses import condition_residuals
 from stde_cli.pdes import AbstractPDE
 
 _DECADES = (-8, 3)
@@ -25,11 +27,14 @@ _GOLDEN = 0.381966
 
 
 class Units(eqx.Module):
-    """The ansatz is solution * constraint * (offset + network); losses are divided by `loss`."""
+    """The ansatz is lift + solution * constraint * (offset + network).
+
+    The loss of the equation is divided by `loss`, that of the conditions by solution^2.
+    """
 
     solution: Scalar
     loss: Scalar
-    offset: float = eqx.field(static=True)
+    offset: Scalar
 
 
 class AbstractStart(eqx.Module):
@@ -47,31 +52,48 @@ class FromNetwork(AbstractStart):
     def __call__(
         self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
     ) -> Units:
-        return Units(jnp.ones(()), jnp.ones(()), offset=0.0)
+        return Units(jnp.ones(()), jnp.ones(()), jnp.zeros(()))
 
 
 class FromTrivialSolution(AbstractStart):
     """Start at the multiple of the constraint whose residual is least; that multiple is the unit.
 
     The loss is divided by the mean square of the source, so that it reads as a relative one. Where
-    the source vanishes, both units are 1.
+    the source vanishes, training starts at the lift, and the unit is the size of what is given: of
+    the lift, or else of the conditions' values.
     """
 
     def __call__(
         self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
     ) -> Units:
-        points_key, directions_key = jax.random.split(key)
+        points_key, directions_key, given_key = jax.random.split(key, 3)
         x = pde.domain.sample_interior(points, key=points_key)
         source = jax.vmap(pde.source)(x)
         mean_square = jnp.mean(source**2)
         residual = _residual_of_multiples(pde, estimator, x, source, key=directions_key)
         multiple = _least(residual)
         usable = (mean_square > 0) & jnp.isfinite(multiple) & (multiple != 0)
+        given = _size_of_data(pde, estimator, x, key=given_key)
         return Units(
-            jnp.where(usable, multiple, 1.0),
-            jnp.where(mean_square > 0, mean_square, 1.0),
-            offset=1.0,
+            jnp.where(usable, multiple, given),
+            jnp.where(mean_square > 0, mean_square, given**2),
+            jnp.where(usable, 1.0, 0.0),
         )
+
+
+def _size_of_data(
+    pde: AbstractPDE, estimator: AbstractEstimator, x: Points, *, key: PRNGKey
+) -> Scalar:
+    """The root mean square of the lift, or of the conditions' values; 1 where both are zero."""
+
+    squares = [] if pde.lift is None else [jnp.mean(jax.vmap(pde.lift)(x) ** 2)]
+    for number, condition in enumerate(pde.conditions):
+        points_key, draw_key = jax.random.split(jax.random.fold_in(key, number))
+        points = condition.sample(len(x), key=points_key)
+        residuals = condition_residuals(condition, estimator, _zero, points, key=draw_key)
+        squares.append(jnp.mean(residuals**2))
+    largest = jnp.max(jnp.stack([jnp.zeros(()), *squares]))
+    return jnp.where(largest > 0, jnp.sqrt(largest), 1.0)
 
 
 def _residual_of_multiples(
@@ -82,19 +104,32 @@ def _residual_of_multiples(
     *,
     key: PRNGKey,
 ) -> Callable[[Scalar], jax.Array]:
-    """s -> the residuals of s * constraint at the points x. Operators are linear: s comes out."""
+    """s -> the residuals of lift + s * constraint at the points x.
+
+    Operators are of degree 1 or 2 in u: their values at three s give those at all.
+    """
     drawn = estimator.draw(pde.operators, x.shape[1], key=key)
 
-    def constraint(point: jax.Array):
-        return estimator(pde.constraint, pde.operators, point, drawn)
+    def at(s: float) -> tuple[jax.Array, dict[str, jax.Array]]:
+        # A network that is 0, and the multiple as the offset.
+        field = HardConstraint(_zero, pde.constraint, offset=s, lift=pde.lift)
+        u, found = jax.vmap(lambda point: estimator(field, pde.operators, point, drawn))(x)
+        return u, dict(found)
 
-    values, derivatives = jax.vmap(constraint)(x)
+    middle, upper, lower = at(0.0), at(1.0), at(-1.0)
 
     def residual(s: Scalar) -> jax.Array:
-        scaled = {name: s * derivative for name, derivative in derivatives.items()}
-        return jax.vmap(pde.lhs)(x, s * values, scaled) - source
+        def between(m: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
+            return m + s * (a - b) / 2 + s**2 * (a + b - 2 * m) / 2
+
+        u, found = jax.tree.map(between, middle, upper, lower)
+        return jax.vmap(pde.lhs)(x, u, found) - source
 
     return residual
+
+
+def _zero(x: jax.Array) -> Scalar:
+    return jnp.zeros((), x.dtype)
 
 
 def _least(residual: Callable[[Scalar], jax.Array]) -> Scalar:

@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(arguments[0], arguments[1:])
     except StdeError as error:
-        return _fail(str(error), error.status)
+        return _fail(str(error), error.status, error.detail)
     except KeyboardInterrupt as error:
         cause = error.__cause__
         status = cause.status if isinstance(cause, Interrupted) else 130
@@ -74,6 +74,8 @@ def _run(name: str, arguments: list[str]) -> int:
     return (command.complete if name == "_complete" else command.main)(arguments)
 
 
-def _fail(message: str, status: int) -> int:
+def _fail(message: str, status: int, detail: str = "") -> int:
     print(f"stde: {' '.join(message.split())}", file=sys.stderr)
+    if detail:
+        print(detail, file=sys.stderr)
     return status

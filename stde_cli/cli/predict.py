@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     from stde_cli.points import PointsFile, open_values
 
     loaded = trained.load(run)
-    dim = loaded.config.dim
+    dim = loaded.built.problem.pde.domain.dim
     names = [name.strip() for name in options.derivatives.split(",") if name.strip()]
     operators = trained.parse_derivatives(names, dim)
     points = PointsFile(options.points, dim)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from stde_cli._types import PRNGKey, ScalarField
 from stde_cli.errors import UsageError
+from stde_cli.estimators import Exact
 from stde_cli.prng import make_key
 from stde_cli.tracking import Tracker
 from stde_cli.training import Problem, TrainerState, initial_state
@@ -83,6 +84,7 @@ def build(config: DictConfig) -> Built:
         loss=_make(config, "loss"),
         optimizer=_optimizer(config, schedule),
         points=config.train.points,
+        condition_points=config.train.condition_points,
         units=choose_units(pde, estimator, config.train.points, key=keys.start),
         key=keys.training,
     )
@@ -124,6 +126,10 @@ def _optimizer(config: DictConfig, schedule: optax.Schedule) -> optax.GradientTr
 def _check_estimator(config: DictConfig, problem: Problem, state: TrainerState) -> None:
     """Trace the estimator on the network: it may lack an operator, or a rule for an activation."""
     dim = problem.pde.domain.dim
+    for name in problem.pde.nonlinear_in:
+        if not isinstance(problem.estimator, Exact):
+            why = f"it is not linear in {name}, which is sampled: the noise would bias it"
+            raise UsageError("pde.residual", None, why, "take estimator=exact")
     operators = problem.pde.operators
     try:
         drawn = problem.estimator.draw(operators, dim, key=problem.key)

@@ -11,6 +11,8 @@ from omegaconf import MISSING
 class TrainConfig:
     points: int = 100
     """Collocation points a step."""
+    condition_points: int = 100
+    """Points a step for each initial or boundary condition in the loss."""
     gradient_clip: float | None = None
     """Largest global norm of the gradient."""
     log_every: int | None = None

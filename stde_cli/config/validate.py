@@ -17,6 +17,7 @@ _POSITIVE_INTEGERS = (
     "dim",
     "steps",
     "train.points",
+    "train.condition_points",
     "train.log_every",
     "train.steps_per_call",
     "evaluation.points",
@@ -83,7 +84,8 @@ def _check_across(config: DictConfig) -> None:
             name = config.choices.get("pde/solution")
             raise UsageError("dim", dim, f"pde/solution={name} needs {needed} coordinates or more")
     batch = OmegaConf.select(config, "estimator.batch")
-    if batch is not None and batch > dim:
+    text = OmegaConf.select(config, "pde.coordinates") is not None
+    if batch is not None and batch > dim and not text:
         why = f"more directions than dim={dim} has"
         mend = f"set estimator.batch={dim} or fewer, or estimator=exact"
         raise UsageError("estimator.batch", batch, why, mend)

@@ -12,8 +12,7 @@ from stde_cli.directions import (
     Permutation,
 )
 from stde_cli.estimators.base import AbstractEstimator, Operators
-from stde_cli.estimators.reading import partial_factors
-from stde_cli.operators import Jets, Laplacian
+from stde_cli.operators import Jets, Laplacian, partial_sum
 from stde_cli.taylor import pure_derivatives
 
 
@@ -66,7 +65,7 @@ class NestedBackward(AbstractEstimator):
     ) -> tuple[Scalar, Derivatives]:
         found: dict[str, Scalar] = {}
         for name, operator in operators.items():
-            if partial_factors(operator) is not None:
+            if partial_sum(operator) is not None:
                 found[name] = operator.exact(field, x)
             else:
                 parts = [_read(field, x, jets) for jets in operator.jets(x, drawn[name])]

@@ -5,8 +5,7 @@ from jax import lax
 from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 from stde_cli.directions import CoordinateDirections
 from stde_cli.estimators.base import AbstractEstimator, Operators
-from stde_cli.estimators.reading import partial_factors, read_partials
-from stde_cli.operators import Laplacian, extent
+from stde_cli.operators import Laplacian, extent, partial_sum, read_partials
 from stde_cli.restriction import restrict
 from stde_cli.taylor import value_and_trace
 
@@ -28,7 +27,7 @@ class Exact(AbstractEstimator):
         self, field: ScalarField, operators: Operators, x: Point, drawn: None
     ) -> tuple[Scalar, Derivatives]:
         found: dict[str, Scalar] = {}
-        partials = {name: partial_factors(operator) for name, operator in operators.items()}
+        partials = {name: partial_sum(operator) for name, operator in operators.items()}
         planned = {name: factors for name, factors in partials.items() if factors is not None}
         if planned:
             found |= read_partials(field, x, planned)[1]

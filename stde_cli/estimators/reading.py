@@ -1,15 +1,13 @@
 """How jets are read: restricted, and collapsed where a sum is all that is wanted."""
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 
 from stde_cli._types import Point, Scalar, ScalarField
-from stde_cli.directions import AbstractDirections, CoordinateDirections
-from stde_cli.operators import AbstractOperator, Combination, Jets, Partial
+from stde_cli.directions import AbstractDirections
+from stde_cli.operators import Jets
 from stde_cli.restriction import restrict
-from stde_cli.taylor import COLLAPSED, derivatives, down_closure, push, value_and_trace
+from stde_cli.taylor import COLLAPSED, down_closure, push, value_and_trace
 
 
 def read(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
@@ -54,35 +52,3 @@ def _one_by_one(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scala
 def _as_one_set(directions: AbstractDirections) -> AbstractDirections:
     """r sets of one direction as one set of r."""
     return jax.tree.map(lambda leaf: leaf[:, 0], directions)
-
-
-def partial_factors(operator: AbstractOperator) -> dict[tuple[int, ...], float | Scalar] | None:
-    """Factors by coordinates, where `operator` is a sum of partial derivatives; else None."""
-    match operator:
-        case Partial(coordinates=coordinates):
-            return {coordinates: 1.0}
-        case Combination(factors=factors, operators=operators):
-            total: dict[tuple[int, ...], float | Scalar] = {}
-            for factor, part in zip(factors, operators, strict=True):
-                found = partial_factors(part)
-                if found is None:
-                    return None
-                for coordinates, inner in found.items():
-                    total[coordinates] = total.get(coordinates, 0.0) + factor * inner
-            return total
-    return None
-
-
-def read_partials(
-    field: ScalarField, x: Point, sums: Mapping[str, Mapping[tuple[int, ...], float | Scalar]]
-) -> tuple[Scalar, dict[str, Scalar]]:
-    """u(x) and sums of partial derivatives by name, by one joint plan in the plane they need."""
-    moved = sorted({c for factors in sums.values() for coordinates in factors for c in coordinates})
-    ones = jnp.ones(len(moved), x.dtype)
-    plane = CoordinateDirections(jnp.array(moved), ones, ones, distinct=True)
-    functionals = [
-        {tuple(coordinates.count(c) for c in moved): f for coordinates, f in factors.items()}
-        for factors in sums.values()
-    ]
-    value, found = derivatives(restrict(field, x, plane), functionals)
-    return value, dict(zip(sums, found, strict=True))

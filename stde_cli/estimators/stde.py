@@ -3,8 +3,8 @@ from jaxtyping import PyTree
 from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 from stde_cli.directions import AbstractSampler
 from stde_cli.estimators.base import AbstractEstimator, Operators
-from stde_cli.estimators.reading import partial_factors, read, read_partials
-from stde_cli.operators import AbstractOperator
+from stde_cli.estimators.reading import read
+from stde_cli.operators import AbstractOperator, partial_sum, read_partials
 
 
 class STDE(AbstractEstimator):
@@ -28,7 +28,7 @@ class STDE(AbstractEstimator):
         self, field: ScalarField, operators: Operators, x: Point, drawn: PyTree
     ) -> tuple[Scalar, Derivatives]:
         u, found = None, {}
-        partials = {name: partial_factors(operator) for name, operator in operators.items()}
+        partials = {name: partial_sum(operator) for name, operator in operators.items()}
         planned = {name: factors for name, factors in partials.items() if factors is not None}
         if planned:
             u, found = read_partials(field, x, planned)

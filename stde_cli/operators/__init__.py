@@ -11,6 +11,9 @@ from stde_cli.operators.drift import Drift as Drift
 from stde_cli.operators.gradient_norm import GradientNorm as GradientNorm
 from stde_cli.operators.laplacian import Laplacian as Laplacian
 from stde_cli.operators.partial import Partial as Partial
+from stde_cli.operators.partial_sums import PartialSum as PartialSum
+from stde_cli.operators.partial_sums import partial_sum as partial_sum
+from stde_cli.operators.partial_sums import read_partials as read_partials
 from stde_cli.operators.polyharmonic import Polyharmonic as Polyharmonic
 from stde_cli.operators.second_order import SecondOrder as SecondOrder
 from stde_cli.operators.sum_of_partials import SumOfPartials as SumOfPartials

@@ -28,22 +28,36 @@ class SumOfPartials(AbstractOperator):
     they occur. Sum_i d^4/dx_i^4 is powers (4,); sum_ij u_iijj is (2, 2); sum_i u_iij with a given j
     is (2,) with fixed (j,). Coefficients of a sum over one coordinate may be an array, and are then
     sampled in proportion to their size by a sampler that does so.
+
+    `places` says, for each power, the number of its sum and an offset from that sum's coordinate:
+    sum_i d^2/(dx_i dx_{i+1}) is powers (1, 1) with places ((0, 0), (0, 1)). Without it each power
+    has a sum of its own. Every sum runs over `span`, which leaves room for the offsets.
     """
 
     powers: tuple[int, ...] = eqx.field(static=True)
     fixed: tuple[int, ...] = eqx.field(static=True, default=())
     span: Span = eqx.field(static=True, default=None)
     coefficient: Float[Array, " span"] | Coefficient | None = None
+    places: tuple[tuple[int, int], ...] | None = eqx.field(static=True, default=None)
+
+    @property
+    def _places(self) -> tuple[tuple[int, int], ...]:
+        return self.places or tuple((number, 0) for number in range(len(self.powers)))
+
+    @property
+    def _sums(self) -> int:
+        return 1 + max(number for number, _ in self._places)
 
     def exact(self, field: ScalarField, x: Point) -> Scalar:
         over = extent(self.span, x.size)
-        sets = product(range(len(over)), repeat=len(self.powers))
+        sets = product(range(len(over)), repeat=self._sums)
         indices = jnp.array(list(sets), jnp.int32)
         units = jnp.eye(x.size, dtype=x.dtype)
         fixed = units[jnp.array(self.fixed, int)]
 
         order = sum(self.powers)
-        numbers = jnp.repeat(indices, jnp.array(self.powers), axis=1, total_repeat_length=order)
+        moved = jnp.stack([indices[:, number] + offset for number, offset in self._places], axis=1)
+        numbers = jnp.repeat(moved, jnp.array(self.powers), axis=1, total_repeat_length=order)
 
         def along(numbers: Int[Array, " order"]) -> Scalar:
             vectors = jnp.concatenate([units[over.start + numbers], fixed])
@@ -55,7 +69,7 @@ class SumOfPartials(AbstractOperator):
         constants = self.coefficient
         sizes = None if constants is None or callable(constants) else jnp.abs(constants)
         directions, weights = independent_sets(
-            self.span, sampler, batch, dim, times=len(self.powers), sizes=sizes, key=key
+            self.span, sampler, batch, dim, times=self._sums, sizes=sizes, key=key
         )
         if isinstance(directions, DenseDirections):
             self._check_dense()
@@ -66,6 +80,8 @@ class SumOfPartials(AbstractOperator):
         start = extent(self.span, x.size).start
         if self.coefficient is not None:
             weights = weights * self._weights(x, directions.indices - start)
+        if self.places:
+            directions = _moved(directions, self.places)
         counts = {c: self.fixed.count(c) for c in self.fixed}
         for coordinate in counts:
             directions = _with_unit(directions, coordinate)
@@ -80,6 +96,11 @@ class SumOfPartials(AbstractOperator):
         return self.coefficient[indices[:, 0]]
 
     def _check_dense(self) -> None:
+        if self.places is not None:
+            raise ValueError(
+                "dense directions cannot represent a sum over pairs of neighbouring coordinates; "
+                "take a sampler of coordinates"
+            )
         if any(power != 2 for power in self.powers):
             order = max(self.powers)
             raise ValueError(
@@ -95,6 +116,21 @@ class SumOfPartials(AbstractOperator):
                 "dense directions weigh all coordinates alike, and this sum has coefficients; "
                 "take a sampler of coordinates"
             )
+
+
+def _moved(
+    directions: AbstractDirections, places: tuple[tuple[int, int], ...]
+) -> CoordinateDirections:
+    """For every place, the coordinate of its sum moved by its offset."""
+    assert isinstance(directions, CoordinateDirections)
+    numbers = jnp.array([number for number, _ in places])
+    offsets = jnp.array([offset for _, offset in places], directions.indices.dtype)
+    return CoordinateDirections(
+        directions.indices[:, numbers] + offsets,
+        directions.lengths[:, numbers],
+        directions.weights[:, numbers],
+        distinct=False,
+    )
 
 
 def _with_unit(directions: AbstractDirections, coordinate: int) -> AbstractDirections:

@@ -2,9 +2,11 @@
 
 from stde_cli.pdes.allen_cahn import AllenCahn as AllenCahn
 from stde_cli.pdes.base import AbstractPDE as AbstractPDE
+from stde_cli.pdes.conditions import AbstractCondition as AbstractCondition
 from stde_cli.pdes.manufactured import AbstractManufactured as AbstractManufactured
 from stde_cli.pdes.poisson import Poisson as Poisson
 from stde_cli.pdes.sine_gordon import SineGordon as SineGordon
 from stde_cli.pdes.solutions import AbstractSolution as AbstractSolution
 from stde_cli.pdes.solutions import ThreeBody as ThreeBody
 from stde_cli.pdes.solutions import TwoBody as TwoBody
+from stde_cli.pdes.symbolic import Symbolic as Symbolic

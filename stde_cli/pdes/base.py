@@ -7,13 +7,14 @@ from stde_cli._types import Derivatives, Point, Scalar, ScalarField
 from stde_cli.constraints import AbstractConstraint
 from stde_cli.domains import AbstractDomain
 from stde_cli.operators import AbstractOperator
+from stde_cli.pdes.conditions import AbstractCondition
 
 
 class AbstractPDE(eqx.Module):
     """lhs(x, u, derivatives) = source(x) in a domain; a constraint holds the boundary values.
 
-    `operators` names the derivatives that `lhs` wants. `lhs` must be affine in them: then an
-    unbiased estimate of each derivative gives an unbiased estimate of the residual.
+    `operators` names the derivatives that `lhs` wants. `lhs` must be affine in those that are
+    sampled: then an unbiased estimate of each gives an unbiased estimate of the residual.
     """
 
     domain: eqx.AbstractVar[AbstractDomain]
@@ -33,3 +34,18 @@ class AbstractPDE(eqx.Module):
     def residual(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
         """lhs - source."""
         return self.lhs(x, u, derivatives) - self.source(x)
+
+    @property
+    def lift(self) -> ScalarField | None:
+        """The boundary values, continued into the domain; None where they are zero."""
+        return None
+
+    @property
+    def conditions(self) -> tuple[AbstractCondition, ...]:
+        """What is asked beside the equation, by terms of the loss."""
+        return ()
+
+    @property
+    def nonlinear_in(self) -> tuple[str, ...]:
+        """Operators in which `lhs` is not affine: sampled, they would bias the residual."""
+        return ()

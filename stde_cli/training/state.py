@@ -22,6 +22,8 @@ class Problem(eqx.Module):
     loss: AbstractLoss
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     points: int = eqx.field(static=True)
+    condition_points: int = eqx.field(static=True)
+    """Points of each condition beside the equation."""
     units: Units
     key: PRNGKey
     """Step n draws from fold_in(key, n) alone: a resumed run draws what an unbroken one would."""
@@ -42,7 +44,9 @@ def initial_state(
     network = make_network(problem.pde.domain.dim, key=key)
     # A copy: the loop donates the state's buffers, and the problem keeps its own.
     scale = jnp.copy(problem.units.solution)
-    ansatz = HardConstraint(network, problem.pde.constraint, scale, problem.units.offset)
+    offset = jnp.copy(problem.units.offset)
+    pde = problem.pde
+    ansatz = HardConstraint(network, pde.constraint, scale, offset, pde.lift)
     optimizer_state = problem.optimizer.init(eqx.filter(ansatz, trained(ansatz)))
     return TrainerState(jnp.zeros((), jnp.int32), ansatz, optimizer_state)
 

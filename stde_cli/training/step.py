@@ -3,6 +3,7 @@ import jax
 
 from stde_cli._types import Scalar
 from stde_cli.ansatz import trained
+from stde_cli.losses import condition_loss
 from stde_cli.training.state import Problem, TrainerState
 
 
@@ -11,14 +12,21 @@ def training_step(problem: Problem, state: TrainerState) -> tuple[TrainerState, 
 
     A pure function of (problem, state).
     """
-    points_key, loss_key = jax.random.split(jax.random.fold_in(problem.key, state.step))
+    step_key = jax.random.fold_in(problem.key, state.step)
+    points_key, loss_key = jax.random.split(step_key)
     points = problem.pde.domain.sample_interior(problem.points, key=points_key)
     parameters, static = eqx.partition(state.ansatz, trained(state.ansatz))
 
     def loss(parameters) -> Scalar:
         field = eqx.combine(parameters, static)
-        value = problem.loss(problem.pde, problem.estimator, field, points, key=loss_key)
-        return value / problem.units.loss
+        pde, estimator, units = problem.pde, problem.estimator, problem.units
+        value = problem.loss(pde, estimator, field, points, key=loss_key) / units.loss
+        if not pde.conditions:
+            return value
+        # A third key, so that problems without conditions draw as they always have.
+        key = jax.random.fold_in(step_key, 2)
+        beside = condition_loss(pde, estimator, field, problem.condition_points, key=key)
+        return value + beside / units.solution**2
 
     value, gradient = jax.value_and_grad(loss)(parameters)
     updates, optimizer_state = problem.optimizer.update(gradient, state.optimizer_state, parameters)

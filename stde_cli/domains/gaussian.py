@@ -1,0 +1,18 @@
+import equinox as eqx
+import jax
+
+from stde_cli._types import Points, PRNGKey
+from stde_cli.domains.base import AbstractDomain
+
+
+class Gaussian(AbstractDomain):
+    """The whole space, with independent normal points of mean 0 and standard deviation `std`."""
+
+    dim: int = eqx.field(static=True)
+    std: float = eqx.field(static=True, default=1.0)
+
+    def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
+        return self.std * jax.random.normal(key, (points, self.dim))
+
+    def sample_boundary(self, points: int, *, key: PRNGKey) -> Points:
+        raise ValueError("the whole space has no boundary")

@@ -1,0 +1,310 @@
+"""An expression of the point alone, as a scalar field that restricts itself cheaply.
+
+The expression is seen as a function E(z) of its atoms z: the coordinates it names and its outermost
+sums, a handful of numbers however many entries a point has. Each atom is then differentiated, or
+moved, in its own way, and E by the chain rule.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from stde_cli._types import Point, RestrictedField, Scalar
+from stde_cli.directions import AbstractDirections, CoordinateDirections
+from stde_cli.expressions.algebra import window
+from stde_cli.expressions.evaluation import Lane, Reading
+from stde_cli.expressions.layout import Layout
+from stde_cli.expressions.nodes import Coordinate, Entry, Node, Parameter, Sum, free
+from stde_cli.expressions.parser import parse
+
+Atom: TypeAlias = Coordinate | Sum
+Triple: TypeAlias = tuple[Scalar, Float[Array, " over"], Scalar]
+"""A value, its gradient and its Laplacian over some coordinates."""
+
+
+class Field(eqx.Module):
+    """u(x), given as text."""
+
+    parameters: dict[str, Array]
+    node: Node = eqx.field(static=True)
+    layout: Layout = eqx.field(static=True)
+
+    def __init__(self, node: Node, layout: Layout, parameters: Mapping[str, Any]):
+        """`node` is what `parse` gives where neither u nor f is allowed."""
+        used = {part.name for part in node.walk() if isinstance(part, Parameter)}
+        self.parameters = {name: jnp.asarray(parameters[name], float) for name in sorted(used)}
+        self.node, self.layout = node, layout
+
+    @classmethod
+    def parse(
+        cls,
+        text: str | int | float,
+        layout: Layout,
+        parameters: Mapping[str, Any],
+        *,
+        where: str,
+    ) -> "Field":
+        """Read a field; errors are those of `parse`."""
+        return cls(parse(text, layout, parameters, where=where), layout, parameters)
+
+    def __call__(self, x: Point) -> Scalar:
+        return self._reading(x).value(self.node)
+
+    def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
+        """g(s) = u(x + V s).
+
+        Along coordinates, each sum is evaluated once, here; g evaluates anew the terms that the
+        moved coordinates are in. Where a term holds more than a window of the family, such as t
+        within sum(i, sin(x[i] - t)), or a sum that is no factor, g evaluates that sum in full.
+        """
+        if not isinstance(directions, CoordinateDirections):
+            return lambda s: self(directions.displace(x, s))
+        moved = _Moved(self._reading(x), directions)
+        atoms = {atom: moved.atom(atom) for atom in _atoms(self.node)}
+
+        def g(s: Float[Array, " directions"]) -> Scalar:
+            # Displacements are found once for all atoms.
+            shift = moved.totals(s)
+            known: dict[Node, Array] = {atom: value(s, shift) for atom, value in atoms.items()}
+            return self._reading(x, known).value(self.node)
+
+        return g
+
+    def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
+        """u, its gradient and its Laplacian in the coordinates at positions `over`, exactly.
+
+        O(dim x window) where sums are of windows; a sum within a sum that is no product costs
+        O(dim^2) for its Hessian.
+        """
+        if over.step != 1:
+            raise ValueError("the positions must follow each other")
+        return _triple(self.node, self._reading(x), over)
+
+    def _reading(self, x: Point, known: Mapping[Node, Array] | None = None) -> Reading:
+        return Reading(self.layout, self.parameters, x, known=known or {})
+
+
+def _atoms(node: Node) -> tuple[Atom, ...]:
+    """The coordinates and closed sums that a node is a function of, outermost alone."""
+    found: dict[Atom, None] = {}
+
+    def visit(part: Node) -> None:
+        if isinstance(part, Coordinate) or (isinstance(part, Sum) and not free(part)):
+            found[part] = None
+            return
+        for child in part.children:
+            visit(child)
+
+    visit(node)
+    return tuple(found)
+
+
+def _is_window_sum(node: Sum) -> bool:
+    """Whether the terms hold no sum over another index that goes with this one."""
+    return not any(isinstance(part, Sum) and free(part) for part in node.body.walk())
+
+
+# Differentiation.
+
+
+def _triple(node: Node, at: Reading, over: range) -> Triple:
+    """The value, gradient and Laplacian of a closed expression."""
+    atoms = _atoms(node)
+    triples = [_atom_triple(atom, at, over) for atom in atoms]
+    values = jnp.array([v for v, _, _ in triples], at.x.dtype)
+
+    def function(z: Float[Array, " atoms"]) -> Scalar:
+        known: dict[Node, Array] = dict(zip(atoms, z, strict=True))
+        return Reading(at.layout, at.parameters, at.x, known=known).value(node)
+
+    value = function(values)
+    if not atoms:
+        return value, jnp.zeros(len(over), at.x.dtype), jnp.zeros_like(value)
+    slopes, curvatures = jax.grad(function)(values), jax.hessian(function)(values)
+    gradients = jnp.stack([g for _, g, _ in triples])
+    laplacians = jnp.stack([lap for _, _, lap in triples])
+    gram = gradients @ gradients.T
+    return value, slopes @ gradients, slopes @ laplacians + jnp.sum(curvatures * gram)
+
+
+def _atom_triple(atom: Atom, at: Reading, over: range) -> Triple:
+    if isinstance(atom, Coordinate):
+        gradient = jnp.zeros(len(over), at.x.dtype)
+        if atom.position in over:
+            gradient = gradient.at[atom.position - over.start].set(1)
+        return at.x[atom.position], gradient, jnp.zeros((), at.x.dtype)
+    if not _is_window_sum(atom):
+        return _dense_triple(atom, at, over)
+    return _sum_triple(atom, at, over)
+
+
+def _dense_triple(node: Node, at: Reading, over: range) -> Triple:
+    span = slice(over.start, over.stop)
+
+    def function(y: Float[Array, " over"]) -> Scalar:
+        x = at.x.at[span].set(y)
+        return Reading(at.layout, at.parameters, x).value(node)
+
+    y = at.x[span]
+    value, gradient = jax.value_and_grad(function)(y)
+    return value, gradient, jnp.trace(jax.hessian(function)(y))
+
+
+def _sum_triple(node: Sum, at: Reading, over: range) -> Triple:
+    """The triple of a sum of term(y, z): y its window's entries, z the atoms within it.
+
+    All arguments are arrays over the terms, and a term depends on its own entries of them alone:
+    one product with ones gives the derivative in an argument for every term.
+    """
+    offsets, atoms = window(node.body, node.index), _atoms(node.body)
+    triples = [_atom_triple(atom, at, over) for atom in atoms]
+    start, stop = node.bounds
+    first = at.layout.family_range.start
+    family = at.layout.family or ""
+    spans = [(first + start + offset, first + stop + offset) for offset in offsets]
+    entries: list[Node] = [Entry(node.index, offset, family) for offset in offsets]
+    inner = at.bound(node.index, Lane(start, stop, 0))
+
+    def terms(*arguments: Array) -> Array:
+        known = dict(zip((*entries, *atoms), arguments, strict=True))
+        reading = Reading(at.layout, at.parameters, at.x, known=known, lanes=inner.lanes, depth=1)
+        return jnp.broadcast_to(reading.value(node.body), (stop - start,))
+
+    arguments = [at.x[a:b] for a, b in spans]
+    arguments += [jnp.full(stop - start, v) for v, _, _ in triples]
+
+    def along(function: Callable[..., Array], k: int) -> Callable[..., Array]:
+        def derivative(*arguments: Array) -> Array:
+            one_hot = [jnp.zeros_like(a) for a in arguments]
+            one_hot[k] = jnp.ones_like(arguments[k])
+            return jax.jvp(function, arguments, tuple(one_hot))[1]
+
+        return derivative
+
+    value = jnp.sum(terms(*arguments))
+    gradient = jnp.zeros(len(over), at.x.dtype)
+    laplacian = jnp.zeros((), at.x.dtype)
+    for k, (a, b) in enumerate(spans):
+        # The part of the window's entries that is differentiated in.
+        low, high = max(a, over.start), min(b, over.stop)
+        if low >= high:
+            continue
+        inside = slice(low - over.start, high - over.start)
+        slope = along(terms, k)
+        gradient = gradient.at[inside].add(slope(*arguments)[low - a : high - a])
+        laplacian += jnp.sum(along(slope, k)(*arguments)[low - a : high - a])
+        for m, (_, atom_gradient, _) in enumerate(triples, len(spans)):
+            mixed = along(slope, m)(*arguments)[low - a : high - a]
+            laplacian += 2 * jnp.sum(mixed * atom_gradient[inside])
+    for m, (_, atom_gradient, atom_laplacian) in enumerate(triples, len(spans)):
+        slope = along(terms, m)
+        total = jnp.sum(slope(*arguments))
+        gradient += total * atom_gradient
+        laplacian += total * atom_laplacian
+        for n, (_, other_gradient, _) in enumerate(triples, len(spans)):
+            curvature = jnp.sum(along(slope, n)(*arguments))
+            laplacian += curvature * (atom_gradient @ other_gradient)
+    return value, gradient, laplacian
+
+
+# Restriction.
+
+Moving: TypeAlias = Callable[[Array, Array], Array]
+"""The value of an atom at x + V s, from s and the displacements of the directions' coordinates."""
+
+
+class _Moved:
+    """The point as some of its coordinates move."""
+
+    def __init__(self, at: Reading, directions: CoordinateDirections):
+        self.at, self.directions = at, directions
+        self.order = jnp.argsort(directions.indices)
+        self.sorted = directions.indices[self.order]
+
+    def totals(self, s: Float[Array, " directions"]) -> Float[Array, " directions"]:
+        """For each direction, how far the coordinate that it moves is moved by all of them."""
+        moved = self.directions.lengths * s
+        if self.directions.distinct:
+            return moved
+        indices = self.directions.indices
+        same = (indices[:, None] == indices[None, :]).astype(moved.dtype)
+        return same @ moved
+
+    def lookup(self, positions: Int[Array, " n"]) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
+        """For each position a direction that moves it, and whether there is one."""
+        place = jnp.searchsorted(self.sorted, positions)
+        place = jnp.minimum(place, self.sorted.size - 1)
+        return self.order[place], self.sorted[place] == positions
+
+    def atom(self, atom: Atom) -> Moving:
+        if isinstance(atom, Coordinate):
+            return self.coordinate(atom)
+        if _atoms(atom.body) or not _is_window_sum(atom):
+            return self.whole(atom)
+        return self.window_sum(atom)
+
+    def coordinate(self, atom: Coordinate) -> Moving:
+        hits = self.directions.indices == atom.position
+        pull = jnp.where(hits, self.directions.lengths, 0)
+        return lambda s, _: self.at.x[atom.position] + pull @ s
+
+    def whole(self, atom: Sum) -> Moving:
+        def value(s: Array, _: Array) -> Array:
+            x = self.directions.displace(self.at.x, s)
+            return Reading(self.at.layout, self.at.parameters, x).value(atom)
+
+        return value
+
+    def window_sum(self, atom: Sum) -> Moving:
+        """S(x) + sum over touched terms of term(x + V s) - term(x)."""
+        at, (start, stop) = self.at, atom.bounds
+        offsets, first = window(atom.body, atom.index), at.layout.family_range.start
+        if not offsets:
+            total = at.value(atom)
+            return lambda s, _: total
+        numbers, counted = self.touched(offsets, start, stop, first)
+        lane = Lane(start, stop, 0, numbers)
+        positions = [first + numbers + offset for offset in offsets]
+        still = [at.x[position] for position in positions]
+        moving = [self.lookup(position) for position in positions]
+        family = at.layout.family or ""
+
+        def terms(windows: list[Array]) -> Array:
+            known: dict[Node, Array] = {
+                Entry(atom.index, offset, family): entries
+                for offset, entries in zip(offsets, windows, strict=True)
+            }
+            reading = Reading(
+                at.layout, at.parameters, at.x, known=known, lanes={atom.index: lane}, depth=1
+            )
+            return jnp.where(counted, reading.value(atom.body), 0)
+
+        rest = at.value(atom) - jnp.sum(terms(still))
+
+        def value(_: Array, shift: Array) -> Array:
+            windows = [
+                entries + jnp.where(hit, shift[direction], 0)
+                for entries, (direction, hit) in zip(still, moving, strict=True)
+            ]
+            return rest + jnp.sum(terms(windows))
+
+        return value
+
+    def touched(
+        self, offsets: tuple[int, ...], start: int, stop: int, first: int
+    ) -> tuple[Int[Array, " terms"], Bool[Array, " terms"]]:
+        """Numbers of terms, and which of them count: each moved term does exactly once."""
+        indices = self.directions.indices
+        if indices.size * len(offsets) >= stop - start:
+            every = jnp.arange(start, stop)
+            return every, jnp.ones(every.shape, bool)
+        numbers = jnp.concatenate([indices - first - offset for offset in offsets])
+        numbers = jnp.sort(numbers)
+        fresh = jnp.concatenate([jnp.ones(1, bool), numbers[1:] != numbers[:-1]])
+        counted = fresh & (numbers >= start) & (numbers < stop)
+        # A number that does not count still has to be that of a term: it is evaluated all the same.
+        return jnp.clip(numbers, start, stop - 1), counted

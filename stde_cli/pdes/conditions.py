@@ -1,0 +1,24 @@
+"""Conditions on a part of the domain or its boundary, pressed for by a term of the loss."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import equinox as eqx
+
+from stde_cli._types import Derivatives, Point, Points, PRNGKey, Scalar
+from stde_cli.operators import AbstractOperator
+
+
+class AbstractCondition(eqx.Module):
+    """residual(x, u, derivatives) = 0 at certain points; its mean square enters the loss."""
+
+    weight: eqx.AbstractVar[float]
+    operators: eqx.AbstractVar[Mapping[str, AbstractOperator]]
+
+    @abstractmethod
+    def sample(self, points: int, *, key: PRNGKey) -> Points:
+        """Independent points where the condition holds."""
+
+    @abstractmethod
+    def residual(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
+        """Zero where u satisfies the condition."""

@@ -1,0 +1,18 @@
+"""Arrays for the parameters of a PDE, by a seed of their own: the same for every run."""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def normal(shape: int | list[int], seed: int = 0) -> Float[np.ndarray, "..."]:
+    """Independent standard normal numbers."""
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def positive_definite(
+    dim: int, condition: float = 10.0, seed: int = 0
+) -> Float[np.ndarray, "dim dim"]:
+    """A full symmetric matrix with eigenvalues spread evenly on a log scale from 1/condition to 1."""
+    rotation, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))
+    eigenvalues = np.logspace(-np.log10(condition), 0, dim)
+    return (rotation * eigenvalues) @ rotation.T

@@ -1,0 +1,159 @@
+"""Fields against nested derivatives of their plain value, and against the value where they move."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stde_cli.directions import DenseDirections, all_coordinates
+from stde_cli.expressions import Field, Layout
+from stde_cli.restriction import Restrictable
+from tests.expressions.cases import DIM, FAMILY, NAMED, PARAMETERS, point
+from tests.helpers import coordinate_directions, jaxpr_shapes, quick
+
+FIELDS = [
+    "3",
+    "t*x3 + exp(-x1*x6)",
+    "norm2(x)",
+    "sum(i, c[i]*sin(x[i]*x[i+1]))",
+    "exp(-nu*t)*sum(i, short[i]*exp(x[i]*x[i+1]*x[i+2]))",
+    "sum(i, x[i+2]**2*tanh(x[i-1]))/(1 + norm2(x)) - x2",
+    "(1 - norm2(x))*sum(i, c[i]*sin(x[i] + cos(x[i+1]) + x[i+1]*cos(x[i])))",
+    "sum(i, sin(x[i] - t*x2))**2",
+    "sum(i, sqrt(x[i]*norm2(x) + x[i+1]))",
+    "sum(i, sum(j, x[i]*x[j]**2*x[j+1]))",
+    "dot(x, A @ x)*t",
+    "sum(i, max(x[i], 0.6)*sech(x[i]))",
+    "sum(i, c[i])*t",
+]
+
+
+def field(text, layout=FAMILY):
+    return Field.parse(text, layout, PARAMETERS, where="solution")
+
+
+def check_triple(u, x, over):
+    value, gradient, laplacian = quick(lambda x: u.value_gradient_laplacian(x, over))(x)
+    span = slice(over.start, over.stop)
+    assert gradient.shape == (len(over),)
+    np.testing.assert_allclose(value, u(x), rtol=1e-12)
+    np.testing.assert_allclose(gradient, jax.grad(u)(x)[span], rtol=1e-10, atol=1e-12)
+    expected = jnp.trace(jax.hessian(u)(x)[span, span])
+    np.testing.assert_allclose(laplacian, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("text", FIELDS)
+def test_value_gradient_and_laplacian(float64, text):
+    check_triple(field(text), point(), FAMILY.family_range)
+
+
+@pytest.mark.parametrize("over", [range(7), range(3, 5), range(1)])
+@pytest.mark.parametrize("text", [FIELDS[5], FIELDS[7], FIELDS[8]])
+def test_over_other_coordinates(float64, text, over):
+    check_triple(field(text), point(), over)
+
+
+@pytest.mark.parametrize("text", ["sin(x*y)*exp(-t)", "x**3 - t*y**2", "arctan(x/y)*erf(t)"])
+def test_without_a_family(float64, text):
+    check_triple(field(text, NAMED), point(NAMED), range(3))
+
+
+DIRECTIONS = {
+    "one": lambda: coordinate_directions([4]),
+    "time": lambda: coordinate_directions([0, 2], [1.0, -2.0]),
+    "ends": lambda: coordinate_directions([1, 6], [1.0, 0.5]),
+    "neighbours": lambda: coordinate_directions([3, 4], [0.7, 1.1]),
+    "repeated": lambda: coordinate_directions([3, 0, 3, 3], [1.0, -0.5, 2.0, 0.3]),
+    "padded": lambda: coordinate_directions([6, 6], [1.0, 0.0]),
+    "all": lambda: all_coordinates(FAMILY.dim),
+    "dense": lambda: DenseDirections(
+        jnp.asarray(np.random.default_rng(7).standard_normal((3, FAMILY.dim))), jnp.ones(3)
+    ),
+}
+
+
+@pytest.mark.parametrize("text", FIELDS)
+def test_restriction_is_the_field_where_it_moves(float64, text):
+    u, x = field(text), point()
+    assert isinstance(u, Restrictable)
+    for name, make in DIRECTIONS.items():
+        directions = make()
+        steps = 0.1 * np.random.default_rng(6).standard_normal((2, directions.weights.size))
+
+        @quick
+        def both(x, directions, s):
+            return u.restrict(x, directions)(s), u(directions.displace(x, s))
+
+        for s in steps:
+            actual, expected = both(x, directions, s)
+            np.testing.assert_allclose(actual, expected, rtol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("window", ["x[i]", "x[i]*x[i+1]", "x[i-1]*x[i]*x[i+2]"])
+def test_each_touched_term_counts_once_far_from_dense(float64, window):
+    """Few directions in many coordinates: the terms are listed, sorted and told apart."""
+    layout = Layout(("t", ("x", 60)))
+    parameters = {"w": np.random.default_rng(3).standard_normal(60)}
+    u = Field.parse(f"t*sum(i, w[i]*sin({window}))", layout, parameters, where="solution")
+    x = point(layout)
+
+    @jax.jit
+    def both(indices, lengths, s):
+        v = coordinate_directions([0] * 4)
+        v = eqx.tree_at(lambda v: (v.indices, v.lengths), v, (indices, lengths))
+        return u.restrict(x, v)(s), u(v.displace(x, s))
+
+    generator = np.random.default_rng(4)
+    cases = [[1, 1, 2, 3], [60, 59, 58, 60], [0, 30, 31, 33], [0, 0, 0, 0]]
+    cases += generator.integers(0, 61, (20, 4)).tolist()
+    for indices in cases:
+        actual, expected = both(jnp.array(indices), *generator.standard_normal((2, 4)))
+        np.testing.assert_allclose(actual, expected, rtol=1e-11, err_msg=str(indices))
+
+
+def test_nothing_of_size_directions_times_dim_is_formed():
+    dim, count = 3000, 8
+    layout = Layout((("x", dim),))
+    parameters = {"w": np.ones(dim)}
+    text = "(1 - norm2(x))*sum(i, w[i]*sin(x[i]*x[i+1]))"
+    u = Field.parse(text, layout, parameters, where="solution")
+    directions = coordinate_directions(list(range(0, 8 * count, 8)))
+
+    def second(x):
+        return jax.jacfwd(jax.jacfwd(u.restrict(x, directions)))(jnp.zeros(count))
+
+    jaxpr = jax.make_jaxpr(second)(jnp.ones(dim))
+    assert max(np.prod(shape) for shape in jaxpr_shapes(jaxpr.jaxpr)) <= dim
+
+    def triple(x):
+        return u.value_gradient_laplacian(x, layout.family_range)
+
+    jaxpr = jax.make_jaxpr(triple)(jnp.ones(dim))
+    assert max(np.prod(shape) for shape in jaxpr_shapes(jaxpr.jaxpr)) <= 2 * dim
+
+
+def test_a_field_is_a_tree_of_the_parameters_it_uses(float64):
+    u = field("nu*dot(c, x)")
+    assert sorted(u.parameters) == ["c", "nu"]
+    assert [leaf.shape for leaf in jax.tree.leaves(u)] == [(DIM,), ()]
+    xs = jnp.stack([point(), 2 * point()])
+    values = eqx.filter_jit(lambda u, xs: jax.vmap(u)(xs))(u, xs)
+    np.testing.assert_allclose(values, 0.3 * xs[:, 1:] @ PARAMETERS["c"], rtol=1e-12)
+
+
+def test_taylor_coefficients_pass_through_a_restriction(float64):
+    from jax.experimental import jet
+
+    x = point()
+    for text in (FIELDS[1], FIELDS[5], FIELDS[7]):
+        g = field(text).restrict(x, coordinate_directions([3, 4]))
+
+        def along(r, g=g):
+            return g(r * jnp.array([1.0, -0.5]))
+
+        value, terms = jet.jet(along, (0.0,), ([1.0, 0.0],))
+        first = jax.grad(along)
+        np.testing.assert_allclose(value, along(0.0), rtol=1e-12)
+        np.testing.assert_allclose(terms[0], first(0.0), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(terms[1], jax.grad(first)(0.0), rtol=1e-10, atol=1e-12)

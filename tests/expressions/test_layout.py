@@ -1,0 +1,67 @@
+import pytest
+
+from stde_cli.errors import UsageError
+from stde_cli.expressions import Layout
+
+
+def test_positions_and_names():
+    layout = Layout(("t", ("x", 10), "y"))
+    assert layout.dim == 12
+    assert layout.family == "x"
+    assert layout.family_range == range(1, 11)
+    assert layout.space == range(1, 11)
+    assert [layout.index("t"), layout.index("x", 1), layout.index("x", 10)] == [0, 1, 10]
+    assert layout.index("y") == 11
+    assert [layout.label(k) for k in (0, 1, 10, 11)] == ["t", "x1", "x10", "y"]
+
+
+def test_without_a_family_space_is_all_but_time():
+    layout = Layout(("x", "t", "y"))
+    assert (layout.family, layout.family_range, tuple(layout.space)) == (None, range(0), (0, 2))
+
+
+@pytest.mark.parametrize(("name", "number"), [("y", None), ("x", 0), ("x", 4), ("t", 1)])
+def test_no_such_entry(name, number):
+    with pytest.raises(KeyError):
+        Layout(("t", ("x", 3))).index(name, number)
+
+
+@pytest.mark.parametrize(
+    ("text", "positions"),
+    [
+        ("t", [0]),
+        ("tt", [4]),
+        ("ttt", [4, 0]),
+        ("t_t", [0, 0]),
+        ("x3x3", [3, 3]),
+        ("tx1", [0, 1]),
+        ("x4", None),
+        ("x", None),
+        ("", None),
+        ("z", None),
+        ("x" + "9" * 5000, None),
+    ],
+)
+def test_names_written_together(text, positions):
+    assert Layout(("t", ("x", 3), "tt")).read(text) == positions
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        ((), "needs an entry"),
+        (("u",), "reserved"),
+        (("pi",), "reserved"),
+        (("sin",), "reserved"),
+        (("a_b",), "is no name"),
+        (("é",), "is no name"),
+        (("x", "x"), "occurs twice"),
+        (("x1", ("x", 3)), "cannot be told"),
+        ((("x1", 3),), "cannot be told"),
+        ((("x", 3), ("y", 3)), "only one family"),
+        ((("x", 0),), "needs an entry"),
+    ],
+)
+def test_refused(parts, why):
+    with pytest.raises(UsageError, match=why):
+        Layout(parts)
