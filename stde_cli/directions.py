@@ -231,11 +231,12 @@ class Importance(AbstractSampler):
         total = running[-1]
         stratum = total // batch
         # `batch` equal strata of tickets; the few left over belong to the last.
-        starts = stratum * jnp.arange(batch)
+        starts = stratum * jnp.arange(batch, dtype=jnp.int32)
         lengths = jnp.full((batch,), stratum).at[-1].set(total - starts[-1])
         ticket = starts + jax.random.randint(key, (batch,), 0, lengths)
         indices = jnp.searchsorted(running, ticket, side="right")
-        return _coordinates(indices, lengths / counts[indices], distinct=False)
+        weights = lengths.astype(jnp.result_type(float)) / counts[indices]
+        return _coordinates(indices, weights, distinct=False)
 
 
 class Permutation(AbstractSampler):

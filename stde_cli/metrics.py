@@ -95,7 +95,7 @@ def relative_errors(
     constraint: Num[np.ndarray, " points"],
     lift: Num[np.ndarray, " points"] | float = 0.0,
 ) -> Errors:
-    """Errors of the values `u` against `exact`, and of `lift` + the best multiple of `constraint`."""
+    """Errors of `u` against `exact`, and of `lift` + the best multiple of `constraint`."""
     inner = exact - lift
     multiple = (constraint @ inner) / (constraint @ constraint)
     norm = np.linalg.norm(exact)

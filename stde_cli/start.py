@@ -29,12 +29,13 @@ _GOLDEN = 0.381966
 class Units(eqx.Module):
     """The ansatz is lift + solution * constraint * (offset + network).
 
-    The loss of the equation is divided by `loss`, that of the conditions by solution^2.
+    The loss of the equation is divided by `loss`, that of the conditions by `conditions`.
     """
 
     solution: Scalar
-    loss: Scalar
     offset: Scalar
+    loss: Scalar
+    conditions: Scalar
 
 
 class AbstractStart(eqx.Module):
@@ -52,15 +53,18 @@ class FromNetwork(AbstractStart):
     def __call__(
         self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
     ) -> Units:
-        return Units(jnp.ones(()), jnp.ones(()), jnp.zeros(()))
+        one = jnp.ones(())
+        return Units(solution=one, offset=0 * one, loss=one, conditions=one)
 
 
 class FromTrivialSolution(AbstractStart):
-    """Start at the multiple of the constraint whose residual is least; that multiple is the unit.
+    """Start at the multiple of the constraint whose residual is least.
 
-    The loss is divided by the mean square of the source, so that it reads as a relative one. Where
-    the source vanishes, training starts at the lift, and the unit is the size of what is given: of
-    the lift, or else of the conditions' values.
+    That multiple is the unit, or else, where it is larger, the multiple by which what is left of
+    the residual could be mended: sqrt(mean R^2 / mean (dR/ds)^2) there. The loss is divided by the
+    mean square of the residual of the lift, that is of the source where there is no lift, so that
+    it reads as a relative one. Where that vanishes training starts at the lift, in units of what
+    the conditions ask for.
     """
 
     def __call__(
@@ -68,16 +72,20 @@ class FromTrivialSolution(AbstractStart):
     ) -> Units:
         points_key, directions_key, given_key = jax.random.split(key, 3)
         x = pde.domain.sample_interior(points, key=points_key)
-        source = jax.vmap(pde.source)(x)
-        mean_square = jnp.mean(source**2)
-        residual = _residual_of_multiples(pde, estimator, x, source, key=directions_key)
+        residual = _residual_of_multiples(pde, estimator, x, key=directions_key)
+        at_zero = jnp.mean(residual(jnp.zeros(())) ** 2)
         multiple = _least(residual)
-        usable = (mean_square > 0) & jnp.isfinite(multiple) & (multiple != 0)
+        left, slope = jax.jvp(residual, (multiple,), (jnp.ones(()),))
+        remaining = jnp.sqrt(jnp.mean(left**2) / jnp.mean(slope**2))
+        usable = (at_zero > 0) & jnp.isfinite(multiple) & (multiple != 0)
         given = _size_of_data(pde, estimator, x, key=given_key)
+        unit = jnp.where(remaining > jnp.abs(multiple), remaining, multiple)
+        unit = jnp.where(usable & jnp.isfinite(unit), unit, given)
         return Units(
-            jnp.where(usable, multiple, given),
-            jnp.where(mean_square > 0, mean_square, given**2),
-            jnp.where(usable, 1.0, 0.0),
+            solution=unit,
+            offset=jnp.where(usable, multiple / unit, 0.0),
+            loss=jnp.where(at_zero > 0, at_zero, given**2),
+            conditions=given**2,
         )
 
 
@@ -100,7 +108,6 @@ def _residual_of_multiples(
     pde: AbstractPDE,
     estimator: AbstractEstimator,
     x: Points,
-    source: jax.Array,
     *,
     key: PRNGKey,
 ) -> Callable[[Scalar], jax.Array]:
@@ -109,6 +116,7 @@ def _residual_of_multiples(
     Operators are of degree 1 or 2 in u: their values at three s give those at all.
     """
     drawn = estimator.draw(pde.operators, x.shape[1], key=key)
+    source = jax.vmap(pde.source)(x)
 
     def at(s: float) -> tuple[jax.Array, dict[str, jax.Array]]:
         # A network that is 0, and the multiple as the offset.

@@ -11,6 +11,7 @@ COMMANDS = {
     "resume": "go on with an interrupted run",
     "evaluate": "errors and residual of a run on fresh points",
     "predict": "u and its derivatives at your points",
+    "plan": "how the derivatives in an expression are computed, and at what cost",
     "bench": "speed and memory of estimators, side by side",
     "list": "the PDEs, networks, estimators, optimizers ... that can be chosen",
     "doctor": "devices, memory, versions: what would stop a run",

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from stde_cli._types import Point, PRNGKey, Scalar, ScalarField
-from stde_cli.directions import AbstractSampler, DenseDirections
+from stde_cli.directions import AbstractSampler, DenseDirections, one_by_one
 from stde_cli.operators.base import AbstractOperator, Jets, Span, gradient_within
 
 
@@ -22,8 +22,8 @@ class Drift(AbstractOperator):
         return None
 
     def jets(self, x: Point, drawn: None) -> tuple[Jets, ...]:
-        one = jnp.ones((1, 1), x.dtype)
+        one = jnp.ones(1, x.dtype)
         start = 0 if self.span is None else self.span[0]
         b = self.velocity(x)
         vector = jnp.pad(b, (start, x.size - start - b.size))
-        return (Jets(DenseDirections(vector[None, None], one), one[0], (1,)),)
+        return (Jets(one_by_one(DenseDirections(vector[None], one)), one, (1,)),)

@@ -23,9 +23,10 @@ class Partial(AbstractOperator):
 
     def jets(self, x: Point, drawn: None) -> tuple[Jets, ...]:
         counts = {c: self.coordinates.count(c) for c in self.coordinates}
-        ones = jnp.ones((1, len(counts)), x.dtype)
-        plane = CoordinateDirections(jnp.array([list(counts)]), ones, ones, distinct=True)
-        return (Jets(plane, ones[:, 0], tuple(counts.values())),)
+        ones = jnp.ones(len(counts), x.dtype)
+        plane = CoordinateDirections(jnp.array(list(counts)), ones, ones, distinct=True)
+        one_set = jax.tree.map(lambda leaf: leaf[None], plane)
+        return (Jets(one_set, ones[:1], tuple(counts.values())),)
 
 
 def _component(gradient, coordinate: int) -> ScalarField:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import TypeAlias
 
@@ -81,10 +82,10 @@ class SumOfPartials(AbstractOperator):
         if self.coefficient is not None:
             weights = weights * self._weights(x, directions.indices - start)
         if self.places:
-            directions = _moved(directions, self.places)
+            directions = jax.vmap(partial(_moved, places=self.places))(directions)
         counts = {c: self.fixed.count(c) for c in self.fixed}
         for coordinate in counts:
-            directions = _with_unit(directions, coordinate)
+            directions = jax.vmap(partial(_with_unit, coordinate=coordinate))(directions)
         powers = (*self.powers, *counts.values())
         return (Jets(directions, weights, powers, signed=self.coefficient is not None),)
 
@@ -121,25 +122,25 @@ class SumOfPartials(AbstractOperator):
 def _moved(
     directions: AbstractDirections, places: tuple[tuple[int, int], ...]
 ) -> CoordinateDirections:
-    """For every place, the coordinate of its sum moved by its offset."""
+    """For every place, the coordinate of its sum moved by its offset, in one set."""
     assert isinstance(directions, CoordinateDirections)
     numbers = jnp.array([number for number, _ in places])
     offsets = jnp.array([offset for _, offset in places], directions.indices.dtype)
     return CoordinateDirections(
-        directions.indices[:, numbers] + offsets,
-        directions.lengths[:, numbers],
-        directions.weights[:, numbers],
+        directions.indices[numbers] + offsets,
+        directions.lengths[numbers],
+        directions.weights[numbers],
         distinct=False,
     )
 
 
 def _with_unit(directions: AbstractDirections, coordinate: int) -> AbstractDirections:
-    """Every set with e_coordinate as one more direction."""
-    weights = jnp.pad(directions.weights, ((0, 0), (0, 1)), constant_values=1)
+    """One set with e_coordinate as one more direction."""
+    weights = jnp.pad(directions.weights, (0, 1), constant_values=1)
     if isinstance(directions, CoordinateDirections):
-        indices = jnp.pad(directions.indices, ((0, 0), (0, 1)), constant_values=coordinate)
-        lengths = jnp.pad(directions.lengths, ((0, 0), (0, 1)), constant_values=1)
+        indices = jnp.pad(directions.indices, (0, 1), constant_values=coordinate)
+        lengths = jnp.pad(directions.lengths, (0, 1), constant_values=1)
         return CoordinateDirections(indices, lengths, weights, distinct=False)
     assert isinstance(directions, DenseDirections)
-    vectors = jnp.pad(directions.vectors, ((0, 0), (0, 1), (0, 0)))
-    return DenseDirections(vectors.at[:, -1, coordinate].set(1), weights)
+    vectors = jnp.pad(directions.vectors, ((0, 1), (0, 0)))
+    return DenseDirections(vectors.at[-1, coordinate].set(1), weights)

@@ -12,7 +12,7 @@ def normal(shape: int | list[int], seed: int = 0) -> Float[np.ndarray, "..."]:
 def positive_definite(
     dim: int, condition: float = 10.0, seed: int = 0
 ) -> Float[np.ndarray, "dim dim"]:
-    """A full symmetric matrix with eigenvalues spread evenly on a log scale from 1/condition to 1."""
+    """A full symmetric matrix; its eigenvalues lie evenly on a log scale from 1/condition to 1."""
     rotation, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))
     eigenvalues = np.logspace(-np.log10(condition), 0, dim)
     return (rotation * eigenvalues) @ rotation.T

@@ -32,10 +32,16 @@ Family = Literal["positions", "polarisation", "multivariate"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 COEFFICIENT_COST = 1.0
-"""What propagating a coefficient through one layer costs; fitted to measured times."""
+"""What propagating a coefficient through one layer costs: the unit of cost."""
 
-PRODUCT_COST = 0.02
-"""What one product of two coefficients in an elementwise function costs; fitted likewise."""
+PRODUCT_COST = 0.05
+"""What one product of two coefficients in an elementwise function costs.
+
+The ratio b/a of time = overhead + a coefficients + b products, fitted by least squares to measured
+times by `python scripts/fit_plan_costs.py`: forward and backward through the paper's network at 100
+points on two CPU cores. It came out as 0.043 to 0.060, depending on the pushes fitted; polynomials
+of more than about 150 products took up to three times as long there as the fit says.
+"""
 
 HIGHEST_ORDER = 12
 """The highest order of a partial that `plan` accepts."""

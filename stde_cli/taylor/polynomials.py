@@ -154,7 +154,8 @@ class _Rule:
             return [self._quotient(*inputs)]
         if is_entrywise(equation, moving):
             return [self._compose(equation, apply, primals[0], moved[0])]
-        if name in LINEAR or (name in PRODUCTS and len(moving) == 1):
+        linear = name in LINEAR or (name in PRODUCTS and len(moving) == 1)
+        if linear and len(real) == 1:
             (value,) = apply(*primals)
             return [_Polynomial(value, _linear(apply, primals, moved))]
         if name in PRODUCTS:

@@ -26,7 +26,7 @@ def training_step(problem: Problem, state: TrainerState) -> tuple[TrainerState, 
         # A third key, so that problems without conditions draw as they always have.
         key = jax.random.fold_in(step_key, 2)
         beside = condition_loss(pde, estimator, field, problem.condition_points, key=key)
-        return value + beside / units.solution**2
+        return value + beside / units.conditions
 
     value, gradient = jax.value_and_grad(loss)(parameters)
     updates, optimizer_state = problem.optimizer.update(gradient, state.optimizer_state, parameters)
