@@ -9,6 +9,7 @@ import pytest
 from stde_cli.directions import (
     Dense,
     DenseDirections,
+    Importance,
     Permutation,
     Stratified,
     WithoutReplacement,
@@ -108,7 +109,71 @@ def test_gaussian_moments():
         assert (np.abs(sample.mean(axis=0) - expected) < 4 * error).all()
 
 
-SAMPLERS = [*(s for s, _ in COORDINATE_SAMPLERS), Dense("rademacher"), Dense("gaussian")]
+# Sizes that differ by far: in strata of equal tickets the first coordinate fills more than one.
+MAGNITUDES = np.array([5.0, 0.0, 1e-3, 2.0, 1.0, 0.5])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5])
+def test_importance_draws_in_proportion_and_weighs_by_the_inverse(batch):
+    keys = jax.random.split(make_key(20), DRAWS)
+    sizes = jnp.array(MAGNITUDES)
+    drawn = jax.jit(
+        jax.vmap(lambda key: Importance()(MAGNITUDES.size, batch, sizes=sizes, key=key))
+    )(keys)
+    ends = np.cumsum(MAGNITUDES) / MAGNITUDES.sum()
+    for k in range(batch):
+        # The part of coordinate i within the stratum from k/batch to (k + 1)/batch.
+        upper = np.clip(ends, k / batch, (k + 1) / batch)
+        probabilities = np.diff(upper, prepend=k / batch) * batch
+        counts = np.bincount(drawn.indices[:, k], minlength=MAGNITUDES.size)
+        sigma = np.sqrt(DRAWS * probabilities * np.maximum(0, 1 - probabilities))
+        assert (np.abs(counts - DRAWS * probabilities) <= 4.5 * sigma + 1).all()
+    # Expected copies of coordinate i are batch p_i; its weight is the inverse of that.
+    expected = MAGNITUDES.sum() / (batch * MAGNITUDES[drawn.indices])
+    np.testing.assert_allclose(drawn.weights, expected, rtol=1e-5)
+    assert not drawn.distinct
+
+
+def test_importance_in_double_precision_weighs_in_it(float64):
+    drawn = Importance()(6, 4, sizes=jnp.array(MAGNITUDES), key=make_key(21))
+    assert drawn.weights.dtype == jnp.float64
+
+
+def test_importance_never_draws_a_term_of_size_zero_and_always_may_draw_a_small_one():
+    """A coordinate of 1e-12 of the sum has a ticket; its weight is the inverse of that ticket."""
+    sizes = jnp.array([1.0, 0.0, 1e-12, 0.0])
+    keys = jax.random.split(make_key(22), 1000)
+    drawn = jax.vmap(lambda key: Importance()(4, 2, sizes=sizes, key=key))(keys)
+    assert set(np.unique(drawn.indices)) <= {0, 2}
+    assert np.isfinite(drawn.weights).all()
+
+
+def test_importance_without_sizes_is_stratified():
+    draws = [sampler(50, 8, key=make_key(1)) for sampler in (Importance(), Stratified())]
+    assert tree_allclose(draws[0], draws[1], rtol=0)
+
+
+@pytest.mark.parametrize("dim", [100, 10**6])
+def test_importance_with_equal_sizes_weighs_all_alike(dim):
+    drawn = Importance()(dim, 16, sizes=jnp.full(dim, 3.0), key=make_key(23))
+    assert ((drawn.indices >= 0) & (drawn.indices < dim)).all()
+    # Tickets are whole: at a million coordinates each has 536.9 of them, rounded up.
+    np.testing.assert_allclose(drawn.weights, dim / 16, rtol=2e-3)
+
+
+SAMPLERS = [
+    *(s for s, _ in COORDINATE_SAMPLERS),
+    Importance(),
+    Dense("rademacher"),
+    Dense("gaussian"),
+]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_only_importance_looks_at_the_sizes(sampler):
+    sizes = jnp.arange(1.0, 51.0)
+    plain, weighed = sampler(50, 8, key=make_key(1)), sampler(50, 8, sizes=sizes, key=make_key(1))
+    assert tree_allclose(plain, weighed, rtol=0) == (sampler != Importance())
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
@@ -200,3 +265,12 @@ def test_all_coordinates_is_the_identity():
     directions = all_coordinates(5)
     np.testing.assert_array_equal(dense_matrix(directions, 5), np.eye(5))
     assert directions.distinct
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_embedded_against_the_dense_matrix(kind):
+    directions = some_directions(kind)
+    embedded = directions.embedded(range(2, 8), 9)
+    expected = np.pad(dense_matrix(directions, 6), ((0, 0), (2, 1)))
+    np.testing.assert_array_equal(dense_matrix(embedded, 9), expected)
+    assert tree_allclose(embedded.weights, directions.weights)

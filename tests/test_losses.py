@@ -32,8 +32,9 @@ ESTIMATORS = [
 ]
 
 
-def numbers(directions):
+def numbers(drawn):
     """What tells one draw from another."""
+    directions = drawn["laplacian"]
     dense = isinstance(directions, DenseDirections)
     return (directions.vectors if dense else directions.indices).ravel()
 
@@ -89,7 +90,9 @@ def test_unbiased_over_every_pair_of_draws(float64, estimator, outcomes, equatio
     pde, points, parameters, static = setting(equation)
 
     def pair(key):
-        return jnp.concatenate([numbers(estimator.draw(DIM, key=k)) for k in jax.random.split(key)])
+        return jnp.concatenate(
+            [numbers(estimator.draw(pde.operators, DIM, key=k)) for k in jax.random.split(key)]
+        )
 
     keys = keys_of_every_draw(pair, outcomes**2)
 
@@ -112,14 +115,16 @@ def test_unbiased_over_every_pair_of_draws(float64, estimator, outcomes, equatio
 def test_biased_by_the_variance(float64, estimator, outcomes):
     pde, points, parameters, static = setting(AllenCahn)
     field = eqx.combine(parameters, static)
-    keys = keys_of_every_draw(lambda key: numbers(estimator.draw(DIM, key=key)), outcomes)
+    keys = keys_of_every_draw(
+        lambda key: numbers(estimator.draw(pde.operators, DIM, key=key)), outcomes
+    )
 
     def over_all_draws(field):
         def one(key):
-            directions = estimator.draw(DIM, key=key)
+            drawn = estimator.draw(pde.operators, DIM, key=key)
             loss = Residual()(pde, estimator, field, points, key=key)
             estimates = jax.vmap(
-                lambda x: estimator(field, pde.operators, x, directions)[1]["laplacian"]
+                lambda x: estimator(field, pde.operators, x, drawn)[1]["laplacian"]
             )(points)
             return loss, estimates
 

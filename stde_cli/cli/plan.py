@@ -30,14 +30,18 @@ def main(arguments: list[str]) -> int:
         metavar="LIST",
         help="t,x,y: names of coordinates in order; by default those in the text, t first",
     )
-    options = parser.parse_args(arguments)
+    # What begins with a minus is an expression too: a space before it tells argparse so.
+    signed = (f" {a}" if re.match("-[^-h]", a) else a for a in arguments)
+    options = parser.parse_args(list(signed))
 
     from stde_cli.reporting import plans
     from stde_cli.taylor.planner import FAMILIES, HIGHEST_ORDER
 
-    text = options.expression
-    families = _names(options.families) if options.families is not None else list(FAMILIES)
-    for family in families or [""]:
+    text = options.expression.strip()
+    if not text:
+        raise UsageError("EXPR", None, "it is empty", "write u_xx, say")
+    wanted = list(FAMILIES) if options.families is None else _names(options.families)
+    for family in wanted:
         if family not in FAMILIES:
             mend = f"one or more of {','.join(FAMILIES)}"
             raise UsageError("--families", family, "no such family", mend)
@@ -51,9 +55,9 @@ def main(arguments: list[str]) -> int:
             why = f"{partial.name} is of order {order}"
             raise UsageError("EXPR", None, why, f"plans are made up to order {HIGHEST_ORDER}")
     try:
-        found = plans.report(text, layout, exact, sampled, families)
+        found = plans.report(text, layout, exact, sampled, [f for f in FAMILIES if f in wanted])
     except ValueError as error:
-        raise UsageError("--families", ",".join(families), str(error)) from error
+        raise UsageError("--families", ",".join(wanted), str(error)) from error
     if options.json:
         print(json.dumps(found, allow_nan=False))
     else:

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import product
 from typing import Any
@@ -35,6 +35,7 @@ from stde_cli.taylor.planner import (
     partitions_onto,
     plan,
 )
+from stde_cli.taylor.precision import MOST_PRODUCTS, relative_errors
 
 UNSAFE = 1e-2
 """The relative error from which on a plan is warned of."""
@@ -87,28 +88,32 @@ def report(
         "plan": None,
         "warnings": [],
     }
-    return found | _Planned(layout, exact, families).report() if exact else found
+    if not exact:
+        return found
+    moved = sorted({c for node in exact for c in node.coordinates})
+    wanted = [tuple(node.coordinates.count(c) for c in moved) for node in exact]
+    return found | NamedPlan(layout, moved, plan(wanted, families)).report(families)
 
 
-class _Planned:
-    """A joint plan of partials, and the names of everything in it."""
+class NamedPlan:
+    """A plan, and the names of everything in it.
 
-    def __init__(self, layout: Layout, exact: Sequence[Partial], families: Collection[Family]):
-        self.layout, self.families = layout, families
-        self.moved = sorted({c for node in exact for c in node.coordinates})
-        self.names = {
-            tuple(node.coordinates.count(c) for c in self.moved): node.name for node in exact
-        }
-        self.plan = plan(list(self.names), families)
-        self.letters = [_letter(number) for number in range(len(self.plan.pushes))]
-        self.contents = [push.contents() for push in self.plan.pushes]
+    Args:
+        layout: the names of coordinates.
+        moved: positions of the coordinates that the plan's multi-indices count.
+        chosen: the plan.
+    """
 
-    def report(self) -> dict[str, Any]:
-        from stde_cli.taylor.precision import MOST_PRODUCTS, relative_errors
+    def __init__(self, layout: Layout, moved: Sequence[int], chosen: Plan):
+        self.layout, self.moved, self.plan = layout, moved, chosen
+        self.letters = [_letter(number) for number in range(len(chosen.pushes))]
+        self.contents = [push.contents() for push in chosen.pushes]
+        self.derivatives = [reading.derivative for reading in chosen.readings]
 
+    def report(self, families: Collection[Family]) -> dict[str, Any]:
         small = sum(push.products for push in self.plan.pushes) <= MOST_PRODUCTS
         errors = relative_errors(self.plan) if small else {}
-        alone = {q: plan([q], self.families) for q in self.names}
+        alone = {q: plan([q], families) for q in self.derivatives}
         worst = {kind: max(found.values()) for kind, found in errors.items()}
         return {
             "plan": {
@@ -136,11 +141,11 @@ class _Planned:
 
     def alternative(self, family: Family) -> dict[str, Any]:
         """The best plan of one family alone, or why there is none."""
-        widest = max(math.prod(n + 1 for n in q) for q in self.names)
+        widest = max(math.prod(n + 1 for n in q) for q in self.derivatives)
         if family != "multivariate" and widest > _WIDEST:
             return {"why": "not searched: too wide"}
         try:
-            return _size(plan(list(self.names), [family]))
+            return _size(plan(self.derivatives, [family]))
         except ValueError:
             return {"why": "none: too many partials on a coefficient"}
 
@@ -255,37 +260,44 @@ def _title(node: Derivative) -> str:
 def _words(node: Derivative) -> str:
     """How the estimator reads an operator; r is estimator.batch."""
     match node:
-        case Laplacian() | SumOfPartials(fixed=(), coefficient=Number(1)) if _is_trace(node):
-            return "r random directions, one collapsed 2-jet, r + 2 coefficients a layer"
+        case Laplacian():
+            return _TRACE
         case Polyharmonic(order=times):
-            twos = (2,) * times
             pairings = math.prod(range(1, 2 * times, 2))
-            sets = "pairs" if times == 2 else f"sets of {times}"
             return (
-                f"r {sets} of random directions, a polynomial each, coefficient {twos}, "
-                f"{3**times - 1} coefficients a layer each; with estimator/sampler=gaussian "
-                f"r directions, a {2 * times}-jet each, coefficient {2 * times} over {pairings}"
+                f"{_sets(times, 'directions')}; {_pushed([2] * times)}. With "
+                f"estimator/sampler=gaussian r directions; "
+                f"{_pushed([2 * times])} and divided by {pairings}"
             )
         case GradNorm2():
-            return "r random directions, a 1-jet each, squared: r coefficients a layer"
+            return "r random directions; a 1-jet each, squared: r coefficients a layer"
         case Drift():
-            return "one 1-jet along the vector, 1 coefficient a layer; nothing is sampled"
+            return "nothing is sampled; one 1-jet along the vector: 1 coefficient a layer"
         case SumOfPartials(targets=targets, fixed=fixed, indices=indices):
-            powers = (*(t.order for t in targets), *Counter(fixed).values())
-            if powers == (1,):
-                return "one 1-jet along r sampled directions together, 1 coefficient a layer"
-            count = math.prod(power + 1 for power in powers) - 1
-            sets = "random coordinates" if len(indices) == 1 else f"sets of {len(indices)} of them"
-            kind = "a polynomial" if len(powers) > 1 else f"a {powers[0]}-jet"
-            at = powers if len(powers) > 1 else powers[0]
-            return f"r {sets}, {kind} each, coefficient {at}, {count} coefficients a layer each"
-    return "estimated from random directions"
+            powers = [*(target.order for target in targets), *Counter(fixed).values()]
+            if powers == [1]:
+                return "r random coordinates; one 1-jet along all of them: 1 coefficient a layer"
+            if powers == [2] and node.coefficient == Number(1):
+                return _TRACE
+            return f"{_sets(len(indices), 'coordinates')}; {_pushed(powers)}"
+    return "random directions"
 
 
-def _is_trace(node: Derivative) -> bool:
-    return isinstance(node, Laplacian) or (
-        isinstance(node, SumOfPartials) and [t.order for t in node.targets] == [2]
-    )
+_TRACE = "r random directions; one collapsed 2-jet: r + 2 coefficients a layer"
+
+
+def _sets(size: int, what: str) -> str:
+    of = {1: "", 2: "pairs of "}.get(size, f"sets of {size} ")
+    return f"r {of}random {what}"
+
+
+def _pushed(powers: Sequence[int]) -> str:
+    """What is pushed for one set of directions."""
+    if len(powers) == 1:
+        return f"each a {powers[0]}-jet, coefficient {powers[0]} read"
+    count = math.prod(power + 1 for power in powers) - 1
+    index = f"({','.join(map(str, powers))})"
+    return f"each a polynomial of {count} coefficients a layer, coefficient {index} read"
 
 
 def _letter(number: int) -> str:
@@ -311,7 +323,8 @@ def _sum(terms: Sequence[tuple[Fraction, str]], times: str = " ") -> str:
 def _over_one_denominator(terms: Sequence[tuple[Fraction, str]]) -> str:
     """(A4 - B4 + 2 C4)/48."""
     below = math.lcm(*(fraction.denominator for fraction, _ in terms))
-    above = _sum([(fraction * below, name) for fraction, name in terms])
+    positive_first = sorted(terms, key=lambda term: term[0] < 0)
+    above = _sum([(fraction * below, name) for fraction, name in positive_first])
     if below == 1:
         return above
     return f"({above})/{below}" if len(terms) > 1 else f"{above}/{below}"
@@ -332,35 +345,39 @@ def show(found: dict[str, Any]) -> None:
     """Print a report: within the width of a terminal, and on whole lines into a pipe."""
     wide = None if sys.stdout.isatty() else 10_000
     console = Console(highlight=False, markup=False, emoji=False, width=wide)
-    console.print(found["expression"], style="bold")
-    console.print(f"coordinates {', '.join(found['coordinates'])}", style="dim")
-    tables = []
-    if found["plan"]:
-        tables += [_pushes(found["plan"]), *_landings(found["plan"]), _readings(found["plan"])]
-        tables += [_costs(found)]
+    with console.capture() as capture:
+        console.print(found["expression"], style="bold")
+        console.print(f"coordinates {', '.join(found['coordinates'])}", style="dim")
+        for title, table in _tables(found):
+            console.print(f"\n{title}", style="bold")
+            console.print(table)
+        for warning in found["warnings"]:
+            console.print(f"\nwarning: {warning}", style="yellow")
+    for line in capture.get().splitlines():
+        print(line.rstrip())
+
+
+def _tables(found: dict[str, Any]) -> Iterator[tuple[str, Table]]:
+    if planned := found["plan"]:
+        yield "Pushes", _pushes(planned)
+        if any(len(term["index"]) == 1 for r in planned["readings"] for term in r["terms"]):
+            yield "What lands on a coefficient", _landings(planned)
+        measured = "" if planned["relative_error"] else " (not measured: the plan is large)"
+        yield f"Readings, with the relative error to expect{measured}", _readings(planned)
+        yield "Costs", _costs(found)
     if found["sampled"]:
         rows = [(item["derivative"], item["how"]) for item in found["sampled"]]
-        tables.append(_table("Not planned; r is estimator.batch", ("", ""), rows))
-    for table in tables:
-        console.print()
-        console.print(table)
-    for warning in found["warnings"]:
-        console.print()
-        console.print(f"warning: {warning}", style="yellow")
+        yield "Not planned; r is estimator.batch", _table(("", ""), rows)
 
 
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """A heading that begins with ">" has its column flush right."""
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False,
-        padding=(0, 2, 0, 0), header_style="dim", show_header=any(headings),
-    )  # fmt: skip
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.show_header = any(headings)
     for heading in headings:
         right = heading.startswith(">")
-        table.add_column(
-            heading.removeprefix(">"), justify="right" if right else "left", overflow="fold",
-            no_wrap=right,
-        )  # fmt: skip
+        side = "right" if right else "left"
+        table.add_column(heading.removeprefix(">"), justify=side, overflow="fold", no_wrap=right)
     for row in rows:
         table.add_row(*row)
     return table
@@ -372,24 +389,23 @@ def _pushes(planned: dict[str, Any]) -> Table:
          f"{p['cost']:.1f}", p["what"])
         for p in planned["pushes"]
     ]  # fmt: skip
-    return _table(
-        "Pushes", ("", ">order", ">coefficients", ">products", ">cost", "Taylor polynomial"), rows
-    )
+    headings = ("", ">order", ">coefficients", ">products", ">cost", "Taylor polynomial")
+    return _table(headings, rows)
 
 
-def _landings(planned: dict[str, Any]) -> list[Table]:
+def _landings(planned: dict[str, Any]) -> Table:
     """What lands on the coefficients of jets that are read."""
     rows = []
     terms = (term for reading in planned["readings"] for term in reading["terms"])
-    for name, term in sorted({t["coefficient"]: t for t in terms if len(t["index"]) == 1}.items()):
+    read = {(t["push"], *t["index"]): t for t in terms if len(t["index"]) == 1}
+    for _, term in sorted(read.items()):
         landing: dict[str, list] = {}
         for one in term["lands"]:
             pair = Fraction(one["prefactor"]), one["derivative"]
             landing.setdefault(_partition(one["partition"]), []).append(pair)
         for number, (partition, pairs) in enumerate(landing.items()):
-            rows.append(("" if number else name, partition, _sum(pairs)))
-    heading = ("coefficient", "partition", "holds")
-    return [_table("What lands on a coefficient", heading, rows)] if rows else []
+            rows.append(("" if number else term["coefficient"], partition, _sum(pairs)))
+    return _table(("coefficient", "partition", "holds"), rows)
 
 
 def _readings(planned: dict[str, Any]) -> Table:
@@ -402,10 +418,7 @@ def _readings(planned: dict[str, Any]) -> Table:
             f"{direct} = {reading['text']}" if direct else reading["text"],
             *(f"{error[kind]:.0e}" if error else "-" for kind in ("float32", "float64")),
         ))  # fmt: skip
-    title = "Readings, and the relative errors to expect"
-    if not planned["relative_error"]:
-        title = "Readings (errors not measured: the plan is large)"
-    return _table(title, ("derivative", "read as", ">float32", ">float64"), rows)
+    return _table(("derivative", "read as", ">float32", ">float64"), rows)
 
 
 def _costs(found: dict[str, Any]) -> Table:
@@ -422,4 +435,4 @@ def _costs(found: dict[str, Any]) -> Table:
                   ("pushes", "coefficients", "products"))  # fmt: skip
         rows.append((name, f"{size['cost']:.1f}" if "cost" in size else "-", *counts,
                      size.get("why", "")))  # fmt: skip
-    return _table("Costs", ("plan", ">cost", ">pushes", ">coefficients", ">products", ""), rows)
+    return _table(("plan", ">cost", ">pushes", ">coefficients", ">products", ""), rows)

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.core import ShapedArray
 from jax.extend import core as jex_core
 
@@ -100,3 +101,29 @@ def is_entrywise(equation: jex_core.JaxprEqn, moving: Sequence[int]) -> bool:
         return False
     (output,) = equation.outvars
     return aval(output).shape == aval(equation.invars[moving[0]]).shape
+
+
+def rows_first(
+    equation: jex_core.JaxprEqn, matrix: jax.Array
+) -> Callable[[jax.Array], list[jax.Array]] | None:
+    """matrix . x as x^T . matrix^T, so that the rows of a batch stay rows.
+
+    With the matrix in front XLA transposes every batch before the product and after it. None where
+    the product has batch dimensions of its own.
+    """
+    (contracted, by), (batch, _) = equation.params["dimension_numbers"]
+    if batch:
+        return None
+
+    def apply(x: jax.Array) -> list[jax.Array]:
+        out = lax.dot_general(
+            x,
+            matrix,
+            ((by, contracted), ((), ())),
+            precision=equation.params["precision"],
+            preferred_element_type=equation.params["preferred_element_type"],
+        )
+        free = x.ndim - len(by)
+        return [jnp.moveaxis(out, range(free), range(out.ndim - free, out.ndim))]
+
+    return apply

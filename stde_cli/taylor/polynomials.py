@@ -26,6 +26,7 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.extend import core as jex_core
 from jaxtyping import Array, Float
 
@@ -38,6 +39,7 @@ from stde_cli.taylor.interpreter import (
     interpret,
     is_entrywise,
     is_real,
+    rows_first,
 )
 
 Index: TypeAlias = tuple[int, ...]
@@ -80,13 +82,13 @@ def push(
     seeded: dict[Index, list[jax.Array]] = {}
     for a, seed in seeds.items():
         if (slot := algebra.slots.get(a)) is not None:
-            seeded.setdefault(slot.key, []).append(slot.factor / _factorial(a) * seed)
+            seeded.setdefault(slot.key, []).append(slot.factor / float(_factorial(a)) * seed)
     start = _Polynomial(origin, _summed(seeded))
     closed = jax.make_jaxpr(field)(origin)
     (out,) = interpret(closed, [start], _Rule(algebra), lambda c: _Polynomial(c, {}))
     zero = jnp.zeros_like(out.primal)
     return out.primal, {
-        key: _factorial(key) * out.coefficients.get(key, zero)
+        key: float(_factorial(key)) * out.coefficients.get(key, zero)
         for key in dict.fromkeys(slot.key for slot in algebra.slots.values())
     }
 
@@ -156,6 +158,8 @@ class _Rule:
             return [self._compose(equation, apply, primals[0], moved[0])]
         linear = name in LINEAR or (name in PRODUCTS and len(moving) == 1)
         if linear and len(real) == 1:
+            if name == "dot_general" and moving == [1]:
+                apply = rows_first(equation, inputs[0].primal) or apply
             (value,) = apply(*primals)
             return [_Polynomial(value, _linear(apply, primals, moved))]
         if name in PRODUCTS:
@@ -211,7 +215,7 @@ class _Rule:
         power, terms = moved, {a: [slopes[1] * c] for a, c in moved.items()}
         for n in range(2, self.algebra.order + 1):
             power = self._next_power(power, moved, n)
-            factor = slopes[n] / math.factorial(n)
+            factor = slopes[n] / float(math.factorial(n))
             for a, c in power.items():
                 terms.setdefault(a, []).append(factor * c)
         return _summed(terms)
@@ -255,7 +259,7 @@ class _Rule:
                 for _ in range(times):
                     derivative = _along(derivative, jnp.zeros_like(origin).at[unknown].set(1))
             for part, value in zip(terms, derivative(origin), strict=True):
-                part.setdefault(slot.key, []).append(slot.factor / _factorial(a) * value)
+                part.setdefault(slot.key, []).append(slot.factor / float(_factorial(a)) * value)
         if any(c is not None for c in sums):
             # The sums enter to first order alone.
             tangents = [
@@ -282,7 +286,9 @@ def _linear(
         for p, c in zip(primals, moved, strict=True)
     ]
     out = jax.vmap(lambda *c: jax.jvp(apply, tuple(primals), c)[1][0])(*stacked)
-    return {a: out[k] for k, a in enumerate(present)}
+    # Split, not indexed: the transpose is one concatenation, not a sum of padded arrays.
+    parts = lax.split(out, [1] * len(present))
+    return {a: part[0] for a, part in zip(present, parts, strict=True)}
 
 
 def _scaled(factor: float | Scalar, value: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ floating point type. Nested `jax.jvp` says the same up to where it can be waited
 order 12.
 """
 
-from itertools import product
+from itertools import pairwise, product
 from math import factorial, prod
 from typing import TypeAlias
 
@@ -55,8 +55,7 @@ def probe(dim: int) -> tuple[Weights, np.ndarray]:
     random = np.random.default_rng(0)
     sizes = [dim, *[_WIDTH] * (_DEPTH - 1), 1]
     weights = [
-        random.normal(size=(rows, columns)) / columns**0.5
-        for columns, rows in zip(sizes, sizes[1:], strict=False)
+        random.normal(size=(rows, columns)) / columns**0.5 for columns, rows in pairwise(sizes)
     ]
     points = random.uniform(-1, 1, size=(_POINTS, dim))
     *weights, points = (a.astype(np.float32).astype(np.float64) for a in (*weights, points))
