@@ -144,6 +144,30 @@ def one_by_one(*draws: AbstractDirections) -> AbstractDirections:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *loose)
 
 
+def joined(first: AbstractDirections, second: AbstractDirections) -> AbstractDirections:
+    """The directions of both, those of `first` in front."""
+    weights = jnp.concatenate([first.weights, second.weights])
+    if isinstance(first, CoordinateDirections) and isinstance(second, CoordinateDirections):
+        indices = jnp.concatenate([first.indices, second.indices])
+        lengths = jnp.concatenate([first.lengths, second.lengths])
+        return CoordinateDirections(indices, lengths, weights, distinct=False)
+    vectors = jnp.concatenate([_dense(first, like=second), _dense(second, like=first)])
+    return DenseDirections(vectors, weights)
+
+
+def _dense(
+    directions: AbstractDirections, like: AbstractDirections
+) -> Float[Array, "directions dim"]:
+    if isinstance(directions, DenseDirections):
+        return directions.vectors
+    assert isinstance(directions, CoordinateDirections)
+    assert isinstance(like, DenseDirections)
+    count = directions.indices.size
+    rows = jnp.arange(count)
+    empty = jnp.zeros((count, like.vectors.shape[1]))
+    return empty.at[rows, directions.indices].set(directions.lengths)
+
+
 class AbstractSampler(eqx.Module):
     """A distribution of directions."""
 
@@ -225,8 +249,10 @@ class Importance(AbstractSampler):
     ) -> CoordinateDirections:
         if sizes is None:
             return Stratified()(dim, batch, key=key)
-        # Together at most 2^30 and one for each coordinate: below 2^31.
-        counts = jnp.ceil(sizes / jnp.sum(sizes) * 2**29).astype(jnp.int32)
+        total_size = jnp.sum(sizes)
+        shares = jnp.where(total_size > 0, sizes / total_size, 1 / dim)
+        # Together at most 2^29 and one for each coordinate: below 2^31.
+        counts = jnp.ceil(shares * 2**29).astype(jnp.int32)
         running = jnp.cumsum(counts)
         total = running[-1]
         stratum = total // batch

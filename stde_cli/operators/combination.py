@@ -11,6 +11,10 @@ class Combination(AbstractOperator):
     factors: tuple[float | Scalar, ...]
     operators: tuple[AbstractOperator, ...]
 
+    def __check_init__(self):
+        if not self.operators or len(self.factors) != len(self.operators):
+            raise ValueError("a combination takes one factor for each of its operators")
+
     def exact(self, field: ScalarField, x: Point) -> Scalar:
         terms = zip(self.factors, self.operators, strict=True)
         return sum((c * operator.exact(field, x) for c, operator in terms), start=0 * x[0])

@@ -41,6 +41,10 @@ class SumOfPartials(AbstractOperator):
     coefficient: Float[Array, " span"] | Coefficient | None = None
     places: tuple[tuple[int, int], ...] | None = eqx.field(static=True, default=None)
 
+    def __check_init__(self):
+        if self._sums > 1 and self.coefficient is not None and not callable(self.coefficient):
+            raise ValueError("an array of coefficients is for a sum over one coordinate")
+
     @property
     def _places(self) -> tuple[tuple[int, int], ...]:
         return self.places or tuple((number, 0) for number in range(len(self.powers)))
@@ -105,7 +109,7 @@ class SumOfPartials(AbstractOperator):
         if any(power != 2 for power in self.powers):
             order = max(self.powers)
             raise ValueError(
-                f"dense directions cannot represent a sum of {order}-th powers of d/dx_i: it would "
+                f"dense directions cannot represent a sum of d^{order}/dx_i^{order}: it would "
                 f"take entries with E[v_i ... v_j] = 0 unless all {order} indices agree, and "
                 "independent ones have E[v_i^2 v_j^2] = 1; take a sampler of coordinates"
                 if order > 2

@@ -62,8 +62,9 @@ class Equation(eqx.Module):
         self.parameters = {k: jnp.asarray(v, float) for k, v in parameters.items()}
         made = _Operators(layout, self.parameters, where)
         found = derivatives(node)
-        once = {d for d, n in Counter(filter(_is_derivative, node.walk())).items() if n == 1}
-        merged, rest = linear_terms(node, {d for d in once if made.is_exact(d)})
+        counts = Counter(part for part in node.walk() if isinstance(part, Derivative))
+        once = [d for d, times in counts.items() if times == 1 and made.is_exact(d)]
+        merged, rest = linear_terms(node, once)
         self.operators, self.squares = {}, {}
         if len(merged) > 1:
             factors = tuple(self._constant(factor) for factor, _ in merged)
@@ -111,10 +112,6 @@ class Equation(eqx.Module):
 
     def _constant(self, node: Node) -> Scalar:
         return evaluate(node, self.layout, self.parameters, jnp.zeros(self.layout.dim))
-
-
-def _is_derivative(node: Node) -> bool:
-    return isinstance(node, Derivative)
 
 
 def _exact(operator: AbstractOperator, field: ScalarField, x: Point) -> Scalar:

@@ -158,10 +158,10 @@ class _Rule:
             return [self._compose(equation, apply, primals[0], moved[0])]
         linear = name in LINEAR or (name in PRODUCTS and len(moving) == 1)
         if linear and len(real) == 1:
-            if name == "dot_general" and moving == [1]:
-                apply = rows_first(equation, inputs[0].primal) or apply
-            (value,) = apply(*primals)
-            return [_Polynomial(value, _linear(apply, primals, moved))]
+            swapped = name == "dot_general" and moving == [1]
+            by_rows = rows_first(equation, inputs[0].primal) if swapped else None
+            (value,) = (by_rows or apply)(*primals)
+            return [_Polynomial(value, _linear(by_rows or apply, primals, moved))]
         if name in PRODUCTS:
             return [self._product(lambda x, y: apply(x, y)[0], primals, moved)]
         return self._by_definition(apply, real, primals, moved)
