@@ -16,6 +16,7 @@ from stde_cli.networks import MLP, WeightSharing
 from stde_cli.networks.mlp import Activation
 from stde_cli.pdes import AbstractManufactured, AllenCahn, Poisson, SineGordon, ThreeBody, TwoBody
 from stde_cli.prng import make_key
+from stde_cli.start import Units
 
 EQUATIONS = (Poisson, AllenCahn, SineGordon)
 SOLUTIONS = (TwoBody, ThreeBody)
@@ -175,3 +176,9 @@ def all_draws(sampler: AbstractSampler, dim: int, batch: int, *, outcomes: int) 
     _, first = np.unique(rows.reshape(len(rows), -1), axis=0, return_index=True)
     assert len(first) == outcomes
     return jax.tree.map(lambda leaf: leaf[first], drawn)
+
+
+def plain_units() -> Units:
+    """Units in which nothing is scaled."""
+    one = jnp.ones(())
+    return Units(solution=one, offset=jnp.zeros(()), loss=one, conditions=one)

@@ -2,22 +2,34 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from stde_cli.ansatz import HardConstraint
 from stde_cli.directions import Dense, DenseDirections, Stratified, WithReplacement
 from stde_cli.estimators import STDE, Exact
-from stde_cli.losses import GradientEnhanced, Residual, UnbiasedResidual
+from stde_cli.losses import (
+    GradientEnhanced,
+    Residual,
+    UnbiasedResidual,
+    condition_loss,
+    condition_residuals,
+)
 from stde_cli.networks import MLP
 from stde_cli.operators import Laplacian
 from stde_cli.pdes import AllenCahn, Poisson, SineGordon, ThreeBody, TwoBody
+from stde_cli.pdes.symbolic import Symbolic
 from stde_cli.prng import make_key
+from stde_cli.start import Units
+from stde_cli.training import Problem, initial_state
+from stde_cli.training.step import training_step
 from tests.helpers import (
     filled,
     laplacian,
     point_inside,
     quick,
     random_ansatz,
+    random_network,
     random_pde,
     tree_allclose,
 )
@@ -196,3 +208,64 @@ def test_gradient_enhanced_is_the_residual_and_its_exact_gradient(solution, floa
     value, gradient = jax.jit(jax.value_and_grad(fast))(parameters)
     expected_value, expected_gradient = jax.jit(jax.value_and_grad(slow))(parameters)
     assert tree_allclose((value, gradient), (expected_value, expected_gradient), rtol=1e-9)
+
+
+CONDITIONS = [
+    {"at": {"t": 0}, "residual": "u - sin(x)", "weight": 10},
+    {"at": {"x": "boundary"}, "residual": "u_x - t*u**2", "weight": 0.3},
+]
+
+
+def with_conditions(conditions=CONDITIONS) -> Symbolic:
+    return Symbolic(
+        2,
+        coordinates={"t": [0, 1], "x": [-1, 2]},
+        residual="u_t + u*u_x - u_xx",
+        conditions=conditions,
+        key=make_key(0),
+    )
+
+
+def test_condition_loss_is_the_weighted_sum_of_mean_squares(float64: None) -> None:
+    """At the points of each condition's own key, by nested derivatives."""
+    pde, key = with_conditions(), make_key(7)
+    field = random_network(2)
+    squares = []
+    for number, condition in enumerate(pde.conditions):
+        points_key, _ = jax.random.split(jax.random.fold_in(key, number))
+        x = condition.sample(9, key=points_key)
+        u, slope = jax.vmap(field)(x), jax.vmap(jax.grad(field))(x)[:, 1]
+        found = u - jnp.sin(x[:, 1]) if number == 0 else slope - x[:, 0] * u**2
+        drawn_as = condition_residuals(condition, Exact(), field, x, key=key)
+        np.testing.assert_allclose(drawn_as, found, rtol=1e-11)
+        squares.append(float(jnp.mean(found**2)))
+    loss = quick(lambda field: condition_loss(pde, Exact(), field, 9, key=key))(field)
+    np.testing.assert_allclose(loss, 10 * squares[0] + 0.3 * squares[1], rtol=1e-11)
+
+
+@pytest.mark.parametrize("conditions", [CONDITIONS, []], ids=["with", "without"])
+def test_a_step_adds_the_conditions_in_their_own_unit(conditions, float64: None) -> None:
+    """And draws for the equation as if there were none."""
+    pde, estimator = with_conditions(conditions), Exact()
+    units = Units(jnp.array(2.0), jnp.array(0.5), loss=jnp.array(3.0), conditions=jnp.array(7.0))
+    problem = Problem(pde, estimator, Residual(), optax.sgd(1.0), 5, 8, units, make_key(2))
+    state = initial_state(problem, lambda dim, key: MLP(dim, width=4, key=key), key=make_key(3))
+    state = eqx.tree_at(lambda s: s.step, state, jnp.array(11, jnp.int32))
+    step_key = jax.random.fold_in(problem.key, 11)
+    points_key, loss_key = jax.random.split(step_key)
+    x = pde.domain.sample_interior(5, key=points_key)
+
+    def expected(network):
+        u = eqx.tree_at(lambda a: a.network, state.ansatz, network)
+        value = Residual()(pde, estimator, u, x, key=loss_key) / 3
+        if conditions:
+            key = jax.random.fold_in(step_key, 2)
+            value = value + condition_loss(pde, estimator, u, 8, key=key) / 7
+        return value
+
+    later, loss = quick(training_step)(problem, state)
+    value, gradient = quick(jax.value_and_grad(expected))(state.ansatz.network)
+    np.testing.assert_allclose(loss, value, rtol=1e-12)
+    moved = jax.tree.map(lambda a, b: a - b, state.ansatz.network, gradient)
+    check_close(jax.tree.leaves(later.ansatz.network), jax.tree.leaves(moved))
+    assert later.step == 12

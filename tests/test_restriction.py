@@ -22,7 +22,6 @@ from stde_cli.losses import Residual, UnbiasedResidual
 from stde_cli.networks import MLP
 from stde_cli.prng import make_key
 from stde_cli.restriction import Restrictable, restrict
-from stde_cli.start import Units
 from stde_cli.training.loop import Executable
 from stde_cli.training.state import Problem, initial_state
 from tests.helpers import (
@@ -30,6 +29,7 @@ from tests.helpers import (
     dense_matrix,
     filled,
     jaxpr_shapes,
+    plain_units,
     point_inside,
     quick,
     random_ansatz,
@@ -129,7 +129,8 @@ def temp_memory(loss, directions):
         loss=loss,
         optimizer=optax.adam(1e-3),
         points=100,
-        units=Units(jnp.ones(()), jnp.ones(()), offset=0.0),
+        condition_points=1,
+        units=plain_units(),
         key=make_key(0),
     )
     state = eqx.filter_eval_shape(

@@ -26,6 +26,7 @@ from stde_cli.pdes import (
     ThreeBody,
     TwoBody,
 )
+from stde_cli.pdes.symbolic import Symbolic
 from stde_cli.prng import make_key
 from stde_cli.start import FromNetwork, FromTrivialSolution
 from stde_cli.training import Problem, initial_state
@@ -119,7 +120,7 @@ def test_training_never_asks_for_the_solution() -> None:
     estimator = STDE(Stratified(), 4)
     units = FromTrivialSolution()(pde, estimator, 20, key=make_key(1))
     optimizer = optax.adamw(1e-3, weight_decay=0.5)
-    problem = Problem(pde, estimator, Residual(), optimizer, 20, units, make_key(2))
+    problem = Problem(pde, estimator, Residual(), optimizer, 20, 20, units, make_key(2))
     state = initial_state(problem, lambda dim, key: MLP(dim, width=8, key=key), key=make_key(3))
     later, loss = eqx.filter_jit(training_step)(problem, state)
     assert jnp.isfinite(loss)
@@ -142,3 +143,91 @@ def test_the_published_start_changes_nothing() -> None:
     pde = random_pde(5, Poisson)
     units = FromNetwork()(pde, Exact(), 10, key=make_key(1))
     assert (float(units.solution), float(units.loss), units.offset) == (1.0, 1.0, 0.0)
+
+
+POINTS = 60
+
+
+def units_of(pde: AbstractPDE, estimator=None):
+    """The units, and the points that they were found at."""
+    key = make_key(5)
+    x = pde.domain.sample_interior(POINTS, key=jax.random.split(key, 3)[0])
+    found = FromTrivialSolution()(pde, estimator or Exact(), POINTS, key=key)
+    return found, np.asarray(x)
+
+
+def on_an_interval(residual: str, **options) -> Symbolic:
+    return Symbolic(1, coordinates={"x": [0, 1]}, residual=residual, key=make_key(0), **options)
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("lift", [None, "x**3"])
+def test_where_the_multiple_explains_little_the_unit_mends_the_residual(
+    lift: str | None, sign: str, float64: None
+) -> None:
+    """u_xx = f with u = lift + s x (1 - x): the residual is lift'' - 2s - f, by hand."""
+    source = f"{sign}(40*sin(9*x) - 30)"
+    pde = on_an_interval("u_xx - f", source=source, constraint="x*(1 - x)", lift=lift)
+    units, x = units_of(pde)
+    f = (-1 if sign else 1) * (40 * np.sin(9 * x[:, 0]) - 30)
+    at_zero = (6 * x[:, 0] if lift else 0) - f
+    multiple = np.mean(at_zero) / 2
+    remaining = np.std(at_zero) / 2
+    assert remaining > abs(multiple)
+    np.testing.assert_allclose(units.solution, remaining, rtol=1e-6)
+    np.testing.assert_allclose(units.offset * units.solution, multiple, rtol=1e-5)
+    assert abs(units.offset) < 1
+    np.testing.assert_allclose(units.loss, np.mean(at_zero**2), rtol=1e-12)
+    size = np.sqrt(np.mean(x**6)) if lift else 1.0
+    np.testing.assert_allclose(units.conditions, size**2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("constraint", ["x*(1 - x)", "-x*(1 - x)"])
+@pytest.mark.parametrize("size", [3.0, -0.02])
+def test_multiples_of_either_sign(size: float, constraint: str, float64: None) -> None:
+    pde = on_an_interval("u_xx - u**3 - f", solution=f"({size})*x*(1 - x)", constraint=constraint)
+    units, _ = units_of(pde)
+    multiple = -size if constraint.startswith("-") else size
+    np.testing.assert_allclose(units.solution, multiple, rtol=1e-6)
+    assert units.offset == 1.0
+
+
+@pytest.mark.parametrize("size", [0.3, -4.0])
+@pytest.mark.parametrize("estimator", [Exact(), STDE(Stratified(), 3)], ids=repr)
+def test_multiples_in_an_operator_of_degree_two(estimator, size: float, float64: None) -> None:
+    """Laplacian(u) + |grad u|^2 = f with u = size (1 - |x|^2), whose square is quadratic in s."""
+    pde = Symbolic(
+        6,
+        coordinates={"x": {"ball": 1}},
+        residual="laplacian(u) + grad_norm2(u) - f",
+        source=f"{-12 * size} + {4 * size**2}*norm2(x)",
+        constraint="1 - norm2(x)",
+        key=make_key(0),
+    )
+    units, _ = units_of(pde, estimator)
+    if isinstance(estimator, Exact):
+        np.testing.assert_allclose(units.solution * units.offset, size, rtol=1e-6)
+        return
+    # One draw of |grad u|^2 says little more than its mean.
+    assert 0.5 < units.solution * units.offset / size < 2
+
+
+@pytest.mark.parametrize("source", ["0", "3*x"])
+def test_without_a_constraint_the_unit_is_the_size_of_the_data(source: str, float64: None) -> None:
+    """A constant solves u_xx = f no better than 0: the conditions give the size."""
+    conditions = [
+        {"at": {"x": 0}, "residual": "u - 2", "weight": 10},
+        {"at": {"x": 1}, "residual": "u_x + 7", "weight": 0.1},
+    ]
+    pde = on_an_interval("u_xx - f", source=source, conditions=conditions)
+    units, x = units_of(pde)
+    assert (float(units.solution), float(units.offset)) == (7.0, 0.0)
+    np.testing.assert_allclose(units.conditions, 49.0)
+    expected = 49.0 if source == "0" else np.mean(9 * x**2)
+    np.testing.assert_allclose(units.loss, expected, rtol=1e-12)
+
+
+def test_zero_data_leaves_the_units_alone(float64: None) -> None:
+    condition = {"at": {"x": "boundary"}, "residual": "u"}
+    units, _ = units_of(on_an_interval("u_xx + u", conditions=[condition]))
+    assert [float(leaf) for leaf in jax.tree.leaves(units)] == [1.0, 0.0, 1.0, 1.0]

@@ -7,7 +7,7 @@ from stde_cli._types import Point, Scalar, ScalarField
 from stde_cli.directions import AbstractDirections
 from stde_cli.operators import Jets
 from stde_cli.restriction import restrict
-from stde_cli.taylor import COLLAPSED, down_closure, push, value_and_trace
+from stde_cli.taylor import COLLAPSED, down_closure, push_together, value_and_trace
 
 
 def read(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
@@ -17,7 +17,7 @@ def read(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
     elif jets.degree == 1 and jets.powers == (2,) and not jets.signed:
         value, reading = _trace(field, x, jets)
     else:
-        value, reading = _one_by_one(field, x, jets)
+        value, reading = _together(field, x, jets)
     return value, jets.factor * reading
 
 
@@ -33,22 +33,20 @@ def _trace(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
     return value_and_trace(restrict(field, x, scaled), jets.weights.size)
 
 
-def _one_by_one(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
-    """One polynomial a set of directions; the O(dim) work at x is done once for all of them."""
-    unknowns = len(jets.powers)
-    seeds = jnp.eye(unknowns, dtype=x.dtype)
-    units = {tuple(int(m == k) for m in range(unknowns)): seeds[k] for k in range(unknowns)}
+def _together(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
+    """One polynomial a set of directions, all of them through one restriction."""
+    sets, unknowns = jets.directions.weights.shape
+    g = restrict(field, x, _as_one_set(jets.directions))
+    seeds = jnp.eye(sets * unknowns, dtype=x.dtype).reshape(sets, unknowns, -1)
+    units = {tuple(int(m == k) for m in range(unknowns)): seeds[:, k] for k in range(unknowns)}
     indices = down_closure([jets.powers])
-
-    def one(directions: AbstractDirections) -> tuple[Scalar, Scalar]:
-        g = restrict(field, x, directions)
-        value, found = push(g, units, indices, {jets.powers: 1.0})
+    if jets.degree == 1:
+        value, found = push_together(g, units, indices, {jets.powers: 1.0}, jets.weights)
         return value, found[COLLAPSED]
-
-    values, found = jax.vmap(one)(jets.directions)
-    return values[0], jets.weights @ found**jets.degree
+    value, found = push_together(g, units, indices)
+    return value, jets.weights @ found[jets.powers] ** jets.degree
 
 
 def _as_one_set(directions: AbstractDirections) -> AbstractDirections:
-    """r sets of one direction as one set of r."""
-    return jax.tree.map(lambda leaf: leaf[:, 0], directions)
+    """r sets of T directions as one set of r T."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), directions)

@@ -84,7 +84,9 @@ class Equation(eqx.Module):
                 }
             else:
                 self.operators[derivative.name] = made.operator(derivative)
-        sampled = [d.name for d in found if not made.is_exact(d)]
+        # A drift is one jet; over names, |grad u|^2 is made of exact partial derivatives.
+        exact = (Drift, GradNorm2) if layout.family is None else (Drift,)
+        sampled = [d.name for d in found if not made.is_exact(d) and not isinstance(d, exact)]
         fault = degree_in(node, sampled)
         inside = derivatives(fault) if fault is not None else ()
         self.nonlinear_in = tuple(d.name for d in inside if d.name in sampled)

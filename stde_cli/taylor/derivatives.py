@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from stde_cli._types import RestrictedField, Scalar
 from stde_cli.taylor.planner import Plan, Push, plan
-from stde_cli.taylor.polynomials import COLLAPSED, Index, is_uppermost, push
+from stde_cli.taylor.polynomials import COLLAPSED, Index, is_uppermost, push_together
 
 Functional: TypeAlias = Mapping[Index, float | Scalar]
 """A sum of partial derivatives: factors by multi-index over the function's arguments."""
@@ -91,16 +90,10 @@ def _collapse(
 def _push_together(
     pushes: Sequence[Push], field: RestrictedField, collapsed: Mapping[Index, float | Scalar]
 ) -> tuple[Scalar, dict[Index, Float[Array, " pushes"]]]:
-    """Pushes of one kind, mapped over their seeds; what does not move is computed once."""
+    """Pushes of one kind, as polynomials that share their constant term."""
     places = [a for a, _ in pushes[0].seeds]
     vectors = jnp.array([[v for _, v in one.seeds] for one in pushes], float)
 
-    def one(vectors: Float[Array, "seeds directions"]) -> tuple[Scalar, dict[Index, Scalar]]:
-        seeds = dict(zip(places, vectors, strict=True))
-        return push(field, seeds, pushes[0].indices, collapsed)
-
-    if len(pushes) == 1:
-        value, found = one(vectors[0])
-        return value, {a: c[None] for a, c in found.items()}
-    value, found = jax.vmap(one, out_axes=(None, 0))(vectors)
-    return value, found
+    seeds = {a: vectors[:, k] for k, a in enumerate(places)}
+    value, found = push_together(field, seeds, pushes[0].indices, collapsed)
+    return value, {a: c[None] if a == COLLAPSED else c for a, c in found.items()}

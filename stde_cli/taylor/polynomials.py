@@ -11,10 +11,12 @@ One unknown and the set {1 ... k} give the k-jet of [STDE] section 3; several un
 seeds give mixed partial derivatives one by one (Griewank and Walther, "Evaluating Derivatives",
 2008, chapter 13). Any other primitive, loops included, is differentiated by nested `jax.jvp`.
 
-Where only a weighted sum of the uppermost coefficients is wanted, that sum is propagated in their
-place: no other coefficient is made of them, so that they form an ideal of the algebra and the rules
-above hold for the quotient (for directional derivatives: Dangel et al., "Collapsing Taylor mode
-automatic differentiation", 2025).
+Several polynomials with the same constant term go through together, and what it goes through is
+computed once. Where only a weighted sum of uppermost coefficients is wanted, within a polynomial or
+over all of them, that sum is propagated in their place: no other coefficient is made of them, so
+that they form an ideal of the algebra and the rules above hold for the quotient. For a Laplacian
+from r directions these are r + 2 arrays a layer, not 2r + 1 (Li et al., "Forward Laplacian", 2023;
+for any order Dangel et al., "Collapsing Taylor mode automatic differentiation", 2025).
 """
 
 import math
@@ -22,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from itertools import product
 from operator import add
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -46,14 +48,14 @@ Index: TypeAlias = tuple[int, ...]
 """A multi-index: an exponent for every unknown."""
 
 Coefficients: TypeAlias = dict[Index, Array]
-"""Coefficients by multi-index; one that is not there is zero."""
+"""Coefficients by multi-index; a leading axis is that of the polynomials. A missing one is zero."""
 
 COLLAPSED: Index = ()
-"""The key of the weighted sum of uppermost coefficients."""
+"""The key of the weighted sum of uppermost coefficients, which has no leading axis."""
 
 
 class _Polynomial(NamedTuple):
-    """A value along the unknowns: c_0 and the other coefficients."""
+    """A value along the unknowns: c_0, which all polynomials share, and the other coefficients."""
 
     primal: jax.Array
     coefficients: Coefficients
@@ -67,30 +69,55 @@ def push(
 ) -> tuple[Scalar, dict[Index, Scalar]]:
     """g(0), and D^a (g o p)(0) for every a in `indices`, where p has the derivatives `seeds` at 0.
 
+    Arguments are those of `push_together`, for one polynomial.
+    """
+    stacked = {a: seed[None] for a, seed in seeds.items()}
+    value, found = push_together(field, stacked, indices, collapsed)
+    return value, {a: c if a == COLLAPSED else c[0] for a, c in found.items()}
+
+
+def push_together(
+    field: RestrictedField,
+    seeds: Mapping[Index, Float[Array, "polynomials directions"]],
+    indices: Sequence[Index],
+    collapsed: Mapping[Index, float | Scalar] | None = None,
+    weights: Float[Array, " polynomials"] | None = None,
+) -> tuple[Scalar, dict[Index, Float[Array, "..."]]]:
+    """g(0), and D^a (g o p_k)(0) for every a in `indices` and every polynomial p_k.
+
     Differentiable in whatever `field` closes over, in reverse mode too.
 
     Args:
         field: g on R^directions.
-        seeds: D^a p(0) by multi-index.
+        seeds: D^a p_k(0) by multi-index, in row k.
         indices: a down-closed set, without zero.
-        collapsed: weights of uppermost members of `indices`; sum_a weight_a D^a (g o p)(0) is
-            returned under `COLLAPSED`, and these members are not returned by themselves.
+        collapsed: factors of uppermost members of `indices`. The number
+            sum_k weights_k sum_a factor_a D^a (g o p_k)(0) is returned under `COLLAPSED`, and these
+            members are not returned by themselves.
+        weights: of the polynomials in that sum; 1 without them.
     """
-    algebra = _Algebra(tuple(indices), collapsed or {})
+    algebra = _Algebra(tuple(indices), collapsed or {}, weights)
     some = next(iter(seeds.values()))
-    origin = jnp.zeros_like(some)
-    seeded: dict[Index, list[jax.Array]] = {}
+    origin = jnp.zeros_like(some[0])
+    seeded: _Terms = {}
     for a, seed in seeds.items():
         if (slot := algebra.slots.get(a)) is not None:
-            seeded.setdefault(slot.key, []).append(slot.factor / float(_factorial(a)) * seed)
-    start = _Polynomial(origin, _summed(seeded))
+            algebra.put(seeded, slot, seed / float(_factorial(a)))
     closed = jax.make_jaxpr(field)(origin)
-    (out,) = interpret(closed, [start], _Rule(algebra), lambda c: _Polynomial(c, {}))
-    zero = jnp.zeros_like(out.primal)
-    return out.primal, {
-        key: float(_factorial(key)) * out.coefficients.get(key, zero)
-        for key in dict.fromkeys(slot.key for slot in algebra.slots.values())
-    }
+    start = _Polynomial(origin, _summed(seeded))
+    (out,) = interpret(closed, [start], _Rule(algebra), lambda c: _Polynomial(jnp.asarray(c), {}))
+    found = {}
+    for key in dict.fromkeys(slot.key for slot in algebra.slots.values()):
+        shape = () if key == COLLAPSED else some.shape[:1]
+        missing = jnp.zeros(shape, out.primal.dtype)
+        found[key] = float(_factorial(key)) * out.coefficients.get(key, missing)
+    return out.primal, found
+
+
+def value_and_trace(field: RestrictedField, directions: int) -> tuple[Scalar, Scalar]:
+    """g(0) and sum_k d^2g/ds_k^2 (0) for g = `field` on R^directions."""
+    value, found = push_together(field, {(1,): jnp.eye(directions)}, ((1,), (2,)), {(2,): 1.0})
+    return value, found[COLLAPSED]
 
 
 def down_closure(indices: Iterable[Index]) -> tuple[Index, ...]:
@@ -111,16 +138,26 @@ class _Slot(NamedTuple):
     factor: float | Scalar = 1.0
 
 
+_Terms: TypeAlias = dict[Index, list[jax.Array]]
+"""What adds up to each coefficient."""
+
+
 class _Algebra:
     """Polynomials cut off outside `indices`, modulo what the collapsed sum does not see."""
 
-    def __init__(self, indices: tuple[Index, ...], collapsed: Mapping[Index, float | Scalar]):
+    def __init__(
+        self,
+        indices: tuple[Index, ...],
+        collapsed: Mapping[Index, float | Scalar],
+        weights: Float[Array, " polynomials"] | None,
+    ):
         for a in collapsed:
             assert is_uppermost(a, indices), f"{a} is not uppermost"
+        self.weights = weights
         self.order = max(map(sum, indices))
         self.slots = {
             # Coefficients are D^a/a!, the collapsed sum is one of derivatives.
-            a: _Slot(COLLAPSED, collapsed[a] * _factorial(a)) if a in collapsed else _Slot(a)
+            a: _Slot(COLLAPSED, collapsed[a] * float(_factorial(a))) if a in collapsed else _Slot(a)
             for a in indices
         }
 
@@ -129,6 +166,14 @@ class _Algebra:
         if COLLAPSED in (a, b):
             return None
         return self.slots.get(tuple(m + n for m, n in zip(a, b, strict=True)))
+
+    def put(self, terms: _Terms, slot: _Slot, value: Float[Array, "polynomials ..."]) -> None:
+        """Add a term to the coefficient of a slot: for the collapsed one, over all polynomials."""
+        if slot.key == COLLAPSED:
+            weights = self.weights
+            value = jnp.sum(value, 0) if weights is None else jnp.tensordot(weights, value, 1)
+        exact = isinstance(slot.factor, float) and slot.factor == 1
+        terms.setdefault(slot.key, []).append(value if exact else slot.factor * value)
 
 
 class _Rule:
@@ -173,14 +218,14 @@ class _Rule:
         moved: Sequence[Coefficients],
     ) -> _Polynomial:
         left, right = moved
-        terms: dict[Index, list[jax.Array]] = {}
+        terms: _Terms = {}
         for a, x in left.items():
-            terms.setdefault(a, []).append(apply(x, primals[1]))
+            terms.setdefault(a, []).append(_each(lambda x: apply(x, primals[1]), a)(x))
         for b, y in right.items():
-            terms.setdefault(b, []).append(apply(primals[0], y))
+            terms.setdefault(b, []).append(_each(lambda y: apply(primals[0], y), b)(y))
         for (a, x), (b, y) in product(left.items(), right.items()):
             if (slot := self.algebra.times(a, b)) is not None:
-                terms.setdefault(slot.key, []).append(_scaled(slot.factor, apply(x, y)))
+                self.algebra.put(terms, slot, jax.vmap(apply)(x, y))
         return _Polynomial(apply(*primals), _summed(terms))
 
     def _quotient(self, numerator: _Polynomial, denominator: _Polynomial) -> _Polynomial:
@@ -222,13 +267,13 @@ class _Rule:
 
     def _next_power(self, power: Coefficients, moved: Coefficients, n: int) -> Coefficients:
         """d^n from d^(n-1) and d. The square takes each pair of coefficients once."""
-        terms: dict[Index, list[jax.Array]] = {}
+        terms: _Terms = {}
         for (a, x), (b, y) in product(power.items(), moved.items()):
             slot = self.algebra.times(a, b)
             if slot is None or (n == 2 and a > b):
                 continue
             twice = 2.0 if n == 2 and a < b else 1.0
-            terms.setdefault(slot.key, []).append(_scaled(twice * slot.factor, x * y))
+            self.algebra.put(terms, slot._replace(factor=twice * slot.factor), x * y)
         return _summed(terms)
 
     def _by_definition(
@@ -239,39 +284,53 @@ class _Rule:
         moved: Sequence[Coefficients],
     ) -> list[_Polynomial]:
         """Coefficients as derivatives of apply(p(e)) in e, by nested `jax.jvp`."""
-        slots = self.algebra.slots
-        unknowns = len(next(iter(slots)))
-        sums = [c.get(COLLAPSED) for c in moved]
+        algebra = self.algebra
+        unknowns = len(next(iter(algebra.slots)))
+        origin = jnp.zeros(unknowns, primals[0].dtype)
 
-        def at(e: Float[Array, " unknowns"]) -> list[jax.Array]:
-            operands = [
-                reduce(add, [c * _monomial(e, a) for a, c in part.items() if a != COLLAPSED], p)
-                for p, part in zip(primals, moved, strict=True)
-            ]
+        def outputs(*operands: jax.Array) -> list[jax.Array]:
             out = apply(*operands)
             return [out[k] for k in real]
 
-        origin = jnp.zeros(unknowns, primals[0].dtype)
-        terms: list[dict[Index, list[jax.Array]]] = [{} for _ in real]
-        for a, slot in slots.items():
-            derivative = at
-            for unknown, times in enumerate(a):
-                for _ in range(times):
-                    derivative = _along(derivative, jnp.zeros_like(origin).at[unknown].set(1))
-            for part, value in zip(terms, derivative(origin), strict=True):
-                part.setdefault(slot.key, []).append(slot.factor / float(_factorial(a)) * value)
+        def one(moved: Sequence[Coefficients]) -> dict[Index, list[jax.Array]]:
+            """D^a outputs(p(e))/a! of one polynomial, by output."""
+
+            def at(e: Float[Array, " unknowns"]) -> list[jax.Array]:
+                terms = ([c * _monomial(e, a) for a, c in part.items()] for part in moved)
+                return outputs(
+                    *(reduce(add, part, p) for p, part in zip(primals, terms, strict=True))
+                )
+
+            return {a: _derivative(at, a, origin) for a in algebra.slots}
+
+        single = [{a: c for a, c in part.items() if a != COLLAPSED} for part in moved]
+        terms: list[_Terms] = [{} for _ in real]
+        if any(single):
+            for a, values in jax.vmap(one)(single).items():
+                for part, value in zip(terms, values, strict=True):
+                    algebra.put(part, algebra.slots[a], value)
+        sums = [part.get(COLLAPSED) for part in moved]
         if any(c is not None for c in sums):
             # The sums enter to first order alone.
             tangents = [
                 jnp.zeros_like(p) if c is None else c for c, p in zip(sums, primals, strict=True)
             ]
-            slopes = jax.jvp(lambda *z: [apply(*z)[k] for k in real], primals, tangents)[1]
+            slopes = jax.jvp(outputs, tuple(primals), tuple(tangents))[1]
             for part, slope in zip(terms, slopes, strict=True):
                 part.setdefault(COLLAPSED, []).append(slope)
         polynomials = [_Polynomial(value, {}) for value in apply(*primals)]
         for part, k in zip(terms, real, strict=True):
             polynomials[k] = _Polynomial(polynomials[k].primal, _summed(part))
         return polynomials
+
+
+def _derivative(function: Callable[..., Any], a: Index, origin: Array) -> Any:
+    """D^a function(0)/a!."""
+    derivative = function
+    for unknown, times in enumerate(a):
+        for _ in range(times):
+            derivative = _along(derivative, jnp.zeros_like(origin).at[unknown].set(1))
+    return jax.tree.map(lambda value: value / float(_factorial(a)), derivative(origin))
 
 
 def _linear(
@@ -281,21 +340,28 @@ def _linear(
 ) -> Coefficients:
     """Every coefficient by itself, all of them in one call; what does not move drops out."""
     present = sorted({a for coefficients in moved for a in coefficients})
+    sizes = [1 if a == COLLAPSED else next(len(c[a]) for c in moved if a in c) for a in present]
     stacked = [
-        jnp.stack([c.get(a, jnp.zeros_like(p)) for a in present])
+        jnp.concatenate(
+            [
+                c[a].reshape(size, *p.shape) if a in c else jnp.zeros((size, *p.shape), p.dtype)
+                for a, size in zip(present, sizes, strict=True)
+            ]
+        )
         for p, c in zip(primals, moved, strict=True)
     ]
     out = jax.vmap(lambda *c: jax.jvp(apply, tuple(primals), c)[1][0])(*stacked)
     # Split, not indexed: the transpose is one concatenation, not a sum of padded arrays.
-    parts = lax.split(out, [1] * len(present))
-    return {a: part[0] for a, part in zip(present, parts, strict=True)}
+    parts = dict(zip(present, lax.split(out, sizes), strict=True))
+    return {a: part[0] if a == COLLAPSED else part for a, part in parts.items()}
 
 
-def _scaled(factor: float | Scalar, value: jax.Array) -> jax.Array:
-    return value if isinstance(factor, float) and factor == 1 else factor * value
+def _each(function: Callable[[Array], Array], a: Index) -> Callable[[Array], Array]:
+    """`function` for every polynomial, or for their sum."""
+    return function if a == COLLAPSED else jax.vmap(function)
 
 
-def _summed(terms: Mapping[Index, Sequence[jax.Array]]) -> Coefficients:
+def _summed(terms: _Terms) -> Coefficients:
     return {a: reduce(add, parts) for a, parts in terms.items()}
 
 

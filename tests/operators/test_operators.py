@@ -224,9 +224,9 @@ def test_extent():
 @pytest.mark.parametrize(
     ("operator", "reason"),
     [
-        (SumOfPartials((4,)), r"4-th powers .* E\[v_i .* v_j\] = 0 unless all 4 indices agree"),
-        (SumOfPartials((3,)), "3-th powers"),
-        (SumOfPartials((2, 4)), "4-th powers"),
+        (SumOfPartials((4,)), r"d.4/dx_i.4: .* E\[v_i .* v_j\] = 0 unless all 4 indices agree"),
+        (SumOfPartials((3,)), "d.3/dx_i"),
+        (SumOfPartials((2, 4)), "d.4/dx_i"),
         (SumOfPartials((1,)), "first derivatives: their mean is zero"),
         (SumOfPartials((2, 1)), "first derivatives"),
         (SumOfPartials((2,), coefficient=jnp.ones(DIM)), "alike, and this sum has coefficients"),
@@ -235,7 +235,7 @@ def test_extent():
             SumOfPartials((1, 1), span=(0, 4), places=((0, 0), (0, 1))),
             "pairs of neighbouring coordinates",
         ),
-        (Combination((1.0, 1.0), (Laplacian(), SumOfPartials((4,)))), "4-th powers"),
+        (Combination((1.0, 1.0), (Laplacian(), SumOfPartials((4,)))), "d.4/dx_i"),
     ],
     ids=lambda v: str(v)[:40],
 )

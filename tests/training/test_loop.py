@@ -2,7 +2,6 @@ from functools import partial
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -12,12 +11,11 @@ from stde_cli.estimators import STDE
 from stde_cli.losses import Residual, UnbiasedResidual
 from stde_cli.networks import MLP
 from stde_cli.prng import make_key
-from stde_cli.start import Units
 from stde_cli.training import schedules
 from stde_cli.training.loop import MAX_STEPS_PER_CALL, Executable, advance
 from stde_cli.training.state import Problem, initial_state, parameter_count, state_bytes
 from stde_cli.training.step import training_step
-from tests.helpers import random_pde
+from tests.helpers import plain_units, random_pde
 
 STEPS = 23
 make_network = partial(MLP, width=8, depth=3)
@@ -30,7 +28,8 @@ def make_problem(seed=0, loss=None):
         loss=loss or Residual(),
         optimizer=optax.adam(1e-2),
         points=16,
-        units=Units(jnp.ones(()), jnp.ones(()), offset=0.0),
+        condition_points=1,
+        units=plain_units(),
         key=make_key(seed),
     )
 
