@@ -1,6 +1,5 @@
 """A run read back: its trained ansatz, ready to be evaluated."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from stde_cli.config import saved
 from stde_cli.config.build import Built, abstract_state, build, configure_jax
 from stde_cli.errors import UsageError
 from stde_cli.estimators import Exact
+from stde_cli.expressions import Layout
 from stde_cli.operators import AbstractOperator, Laplacian, Partial
 from stde_cli.runs import RunDirectory
 from stde_cli.training.checkpoint import Checkpoints
@@ -50,10 +50,10 @@ def load(run: RunDirectory) -> Trained:
     return Trained(config, built, state.ansatz, int(state.step))
 
 
-def parse_derivatives(names: Sequence[str], dim: int) -> dict[str, AbstractOperator]:
-    """Operators by name: "laplacian", or a partial such as "u_x3" or "u_x1x1x2".
+def parse_derivatives(names: Sequence[str], layout: Layout) -> dict[str, AbstractOperator]:
+    """Operators by name: "laplacian", or a partial such as "u_x3", "u_x1x1x2" or "u_tx".
 
-    Coordinates are counted from 1, as in the formulas: x1 is the first column of the points.
+    Numbered coordinates are counted from 1, as in the formulas.
 
     Raises:
         UsageError: a name is neither, or a coordinate is not there.
@@ -61,21 +61,19 @@ def parse_derivatives(names: Sequence[str], dim: int) -> dict[str, AbstractOpera
     operators: dict[str, AbstractOperator] = {}
     for name in names:
         if name == "laplacian":
-            operators[name] = Laplacian()
+            space = layout.space
+            contiguous = list(space) == list(range(space[0], space[-1] + 1)) if space else False
+            if not contiguous:
+                why = "the coordinates that it is taken in are not side by side"
+                raise UsageError("--derivatives", name, why, "name its terms, such as u_xx")
+            operators[name] = Laplacian((space[0], space[-1] + 1))
             continue
-        if not re.fullmatch(r"u_(x[0-9]+)+", name):
-            mend = "write laplacian, or partials such as u_x3 and u_x1x1"
+        coordinates = layout.read(name.removeprefix("u_")) if name.startswith("u_") else None
+        if coordinates is None:
+            last = layout.label(layout.dim - 1)
+            mend = f"write laplacian, or partials in {layout.label(0)} to {last} such as u_{last}"
             raise UsageError("--derivatives", name, "unknown derivative", mend)
-        coordinates = [int(digits) for digits in re.findall(r"x([0-9]+)", name)]
-        for coordinate in coordinates:
-            if not 1 <= coordinate <= dim:
-                raise UsageError(
-                    "--derivatives",
-                    name,
-                    f"there is no x{coordinate}",
-                    f"they go from x1 to x{dim}",
-                )
-        operators[name] = Partial(tuple(c - 1 for c in coordinates))
+        operators[name] = Partial(tuple(coordinates))
     return operators
 
 

@@ -166,10 +166,10 @@ def test_where_the_multiple_explains_little_the_unit_mends_the_residual(
     lift: str | None, sign: str, float64: None
 ) -> None:
     """u_xx = f with u = lift + s x (1 - x): the residual is lift'' - 2s - f, by hand."""
-    source = f"{sign}(40*sin(9*x) - 30)"
+    source = f"{sign}(40*sin(9*x) - 15)"
     pde = on_an_interval("u_xx - f", source=source, constraint="x*(1 - x)", lift=lift)
     units, x = units_of(pde)
-    f = (-1 if sign else 1) * (40 * np.sin(9 * x[:, 0]) - 30)
+    f = (-1 if sign else 1) * (40 * np.sin(9 * x[:, 0]) - 15)
     at_zero = (6 * x[:, 0] if lift else 0) - f
     multiple = np.mean(at_zero) / 2
     remaining = np.std(at_zero) / 2

@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
         "--derivatives",
         default="",
         metavar="LIST",
-        help="comma-separated: laplacian, u_x3, u_x1x2; coordinates are counted from 1",
+        help="comma-separated: laplacian, u_x3, u_x1x2 (counted from 1), u_txx",
     )
     parser.add_argument(
         "--out",
@@ -38,11 +38,11 @@ def main(arguments: list[str]) -> int:
     from stde_cli.points import PointsFile, open_values
 
     loaded = trained.load(run)
-    dim = loaded.built.problem.pde.domain.dim
+    layout = loaded.built.problem.pde.layout
     names = [name.strip() for name in options.derivatives.split(",") if name.strip()]
-    operators = trained.parse_derivatives(names, dim)
-    points = PointsFile(options.points, dim)
-    predictor = trained.Predictor(loaded.ansatz, operators, dim, points.count)
+    operators = trained.parse_derivatives(names, layout)
+    points = PointsFile(options.points, layout.dim)
+    predictor = trained.Predictor(loaded.ansatz, operators, layout.dim, points.count)
     values = open_values(options.out, points.count, predictor.columns)
     with Interrupts() as interrupts:
         try:

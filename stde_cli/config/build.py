@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,11 +13,13 @@ import jax.numpy as jnp
 import optax
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from jaxtyping import PyTree
 from omegaconf import DictConfig
 
 from stde_cli._types import PRNGKey, ScalarField
 from stde_cli.errors import UsageError
-from stde_cli.estimators import Exact
+from stde_cli.estimators import AbstractEstimator, Exact
+from stde_cli.pdes import AbstractPDE
 from stde_cli.prng import make_key
 from stde_cli.tracking import Tracker
 from stde_cli.training import Problem, TrainerState, initial_state
@@ -77,6 +80,7 @@ def build(config: DictConfig) -> Built:
     )
     pde = _make(config, "pde", dim=config.dim, key=keys.pde)
     estimator = _make(config, "estimator")
+    _check_operators(config, pde, estimator)
     choose_units = eqx.filter_jit(_make(config, "start"))
     problem = Problem(
         pde=pde,
@@ -123,17 +127,33 @@ def _optimizer(config: DictConfig, schedule: optax.Schedule) -> optax.GradientTr
     return optimizer if clip is None else optax.chain(optax.clip_by_global_norm(clip), optimizer)
 
 
-def _check_estimator(config: DictConfig, problem: Problem, state: TrainerState) -> None:
-    """Trace the estimator on the network: it may lack an operator, or a rule for an activation."""
-    dim = problem.pde.domain.dim
-    for name in problem.pde.nonlinear_in:
-        if not isinstance(problem.estimator, Exact):
+def _check_operators(config: DictConfig, pde: AbstractPDE, estimator: AbstractEstimator) -> None:
+    """Refuse what the estimator cannot represent, and what it would bias."""
+    for name in pde.nonlinear_in:
+        if not isinstance(estimator, Exact):
             why = f"it is not linear in {name}, which is sampled: the noise would bias it"
             raise UsageError("pde.residual", None, why, "take estimator=exact")
-    operators = problem.pde.operators
-    try:
+
+    def draw() -> PyTree:
+        asked = (pde.operators, *(condition.operators for condition in pde.conditions))
+        return [estimator.draw(each, pde.domain.dim, key=jax.random.key(0)) for each in asked]
+
+    with _refused_by_estimator(config):
+        eqx.filter_eval_shape(draw)
+
+
+def _check_estimator(config: DictConfig, problem: Problem, state: TrainerState) -> None:
+    """Trace the estimator on the network: it may have no rule for an activation."""
+    operators, dim = problem.pde.operators, problem.pde.domain.dim
+    with _refused_by_estimator(config):
         drawn = problem.estimator.draw(operators, dim, key=problem.key)
         problem.estimator(state.ansatz, operators, jnp.zeros(dim), drawn)
+
+
+@contextmanager
+def _refused_by_estimator(config: DictConfig) -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         raise UsageError("estimator", config.choices.get("estimator"), str(error)) from error
 

@@ -6,6 +6,7 @@ import equinox as eqx
 from stde_cli._types import Derivatives, Point, Scalar, ScalarField
 from stde_cli.constraints import AbstractConstraint
 from stde_cli.domains import AbstractDomain
+from stde_cli.expressions import Layout
 from stde_cli.operators import AbstractOperator
 from stde_cli.pdes.conditions import AbstractCondition
 
@@ -34,6 +35,11 @@ class AbstractPDE(eqx.Module):
     def residual(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
         """lhs - source."""
         return self.lhs(x, u, derivatives) - self.source(x)
+
+    @property
+    def layout(self) -> Layout:
+        """What the entries of a point are called: x1, x2, ... without a better name."""
+        return Layout((("x", self.domain.dim),))
 
     @property
     def lift(self) -> ScalarField | None:

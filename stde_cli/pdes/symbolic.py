@@ -109,6 +109,10 @@ class Symbolic(AbstractPDE):
         return jnp.zeros((), x.dtype)
 
     @property
+    def layout(self) -> Layout:
+        return self.equation.layout
+
+    @property
     def lift(self) -> ScalarField | None:
         return self.known_values
 

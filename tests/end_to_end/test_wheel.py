@@ -6,6 +6,8 @@ import sys
 import venv
 from pathlib import Path
 
+from tests.end_to_end.test_own_pde import MINE, write_pde
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -33,3 +35,6 @@ def test_the_wheel_solves(tmp_path: Path) -> None:
     run(command, "solve", *arguments, cwd=tmp_path)
     assert (tmp_path / "run" / "summary.json").exists()
     assert "allen_cahn" in run(command, "list", "pde", cwd=tmp_path)
+    write_pde(tmp_path)
+    run(command, "solve", *MINE, "steps=2", "start=network", "run_dir=mine", cwd=tmp_path)
+    assert (tmp_path / "mine" / "summary.json").exists()

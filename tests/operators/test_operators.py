@@ -179,7 +179,6 @@ def table():
             wave,
             (2 * A2 - 0.5 * A @ X) * U,
         ),
-        "empty combination": (Combination((), ()), wave, 0.0),
         "partial": (Partial((4, 3, 3)), chain, 12 * X[3] ** 2),
         "high partial": (Partial((0, 1, 1, 0, 2)), chain, 12 * X[1]),
     }

@@ -101,7 +101,6 @@ def _matrix(a):
 
 
 OVER_NAMES = [
-    "u_t",
     "-u_t",
     "u_t + u*u_x + a*u_xxx",
     "u_t/a - u_xx/2 + nu*a*u_yy/3 - 2*(u_xy)",
@@ -425,7 +424,7 @@ def test_refusals_name_their_key(
 
 # Restriction.
 
-LARGE = {
+LARGE: dict[str, Any] = {
     "residual": "u_t + laplacian(u) + biharmonic(u) - u**3 - f",
     "coordinates": {"t": [0, 1], "x": {"ball": 1}},
     "parameters": {},
@@ -458,8 +457,9 @@ def test_the_ansatz_restricts_itself(
     directions: Any, constraint: str | None, lift: str, float64: None
 ) -> None:
     dim = 12
-    options = LARGE | {"parameters": {"i_c": _random.standard_normal(dim)}}
-    pde = symbolic(**options | {"constraint": constraint, "lift": lift, "dim": dim})
+    parameters = {"i_c": _random.standard_normal(dim)}
+    changes: dict[str, Any] = {"parameters": parameters, "constraint": constraint, "lift": lift}
+    pde = symbolic(**LARGE | changes, dim=dim)
     ansatz = HardConstraint(random_network(dim + 1), pde.constraint, 2.0, 0.3, pde.lift)
     if directions == "dense":
         vectors = jnp.asarray(_random.standard_normal((3, dim + 1)))

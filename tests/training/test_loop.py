@@ -177,8 +177,8 @@ def test_memory_is_known_before_any_parameter_exists(problem, executable):
         parameter_count(abstract.ansatz.network) == parameter_count(concrete.ansatz.network) == 129
     )
     # Adam keeps two numbers for each parameter; both it and the state count their steps, and
-    # the ansatz has its unit.
-    assert state_bytes(abstract) == state_bytes(concrete) == 4 * (3 * 129 + 3)
+    # the ansatz has its unit and offset.
+    assert state_bytes(abstract) == state_bytes(concrete) == 4 * (3 * 129 + 4)
     assert executable.argument_memory_bytes >= state_bytes(abstract)
     assert executable.temp_memory_bytes > 0
 
