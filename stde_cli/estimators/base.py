@@ -1,5 +1,6 @@
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import PyTree
@@ -12,6 +13,9 @@ Operators = Mapping[str, AbstractOperator]
 
 class AbstractEstimator(eqx.Module):
     """Estimates differential operators at a point from what is drawn once a step."""
+
+    plans_partials: ClassVar[bool] = False
+    """Whether partial derivatives come from one joint plan, so that a few more cost little."""
 
     @abstractmethod
     def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> PyTree:

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -19,6 +21,8 @@ class Exact(AbstractEstimator):
     Laplacians cost in proportion to dim, and partial derivatives follow one joint plan. Any other
     operator is computed by its own definition, in nested derivatives: for a small dim.
     """
+
+    plans_partials: ClassVar[bool] = True
 
     def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> None:
         return None

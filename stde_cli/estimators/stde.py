@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 from jaxtyping import PyTree
 
 from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
@@ -17,6 +19,7 @@ class STDE(AbstractEstimator):
 
     sampler: AbstractSampler
     batch: int
+    plans_partials: ClassVar[bool] = True
 
     def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> PyTree:
         return {

@@ -8,6 +8,7 @@ from stde_cli._types import Point, Points, PRNGKey, RestrictedField, Scalar, Sca
 from stde_cli.directions import AbstractDirections, CoordinateDirections, Stratified, joined
 from stde_cli.estimators import AbstractEstimator
 from stde_cli.losses.base import AbstractLoss
+from stde_cli.operators import Partial, differentiated, partial_sum
 from stde_cli.pdes import AbstractPDE
 from stde_cli.restriction import restrict
 
@@ -24,6 +25,9 @@ class GradientEnhanced(AbstractLoss):
     field restricted to the operator's directions and these coordinates together, so that all
     u_iij, with i an operator's and j a component's coordinate, come from one reverse pass over the
     jets of u_ii, and no work that grows with dim is done twice but for the source.
+
+    Where all operators are partial derivatives, theirs in turn are read beside them by one joint
+    plan, and the chain rule does the rest: forward mode alone.
     """
 
     weight: float = 1.0
@@ -44,9 +48,14 @@ class GradientEnhanced(AbstractLoss):
         def residual(field: ScalarField, x: Point) -> Scalar:
             return pde.residual(x, *estimator(field, pde.operators, x, drawn))
 
-        if self.components is None:
+        weights = jnp.ones(dim)
+        if self.components is None and _is_planned(pde, estimator):
+
+            def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
+                return _by_chain_rule(pde, estimator, field, x)
+
+        elif self.components is None:
             at = jax.value_and_grad(lambda x: residual(field, x))
-            weights = jnp.ones(dim)
         else:
             count = min(self.components, dim)
             sampled = Stratified()(dim, count, key=jax.random.fold_in(key, 1))
@@ -62,6 +71,34 @@ class GradientEnhanced(AbstractLoss):
         values, gradients = jax.vmap(at)(points)
         squares = jnp.mean(gradients**2 @ weights)
         return jnp.mean(values**2) + self.weight / dim * squares
+
+
+def _is_planned(pde: AbstractPDE, estimator: AbstractEstimator) -> bool:
+    sums = map(partial_sum, pde.operators.values())
+    return estimator.plans_partials and all(found is not None for found in sums)
+
+
+def _by_chain_rule(
+    pde: AbstractPDE, estimator: AbstractEstimator, field: ScalarField, x: Point
+) -> tuple[Scalar, Float[Array, " dim"]]:
+    """R and its gradient, from the operators and their derivatives in every coordinate."""
+    first = {f"u_{j}": Partial((j,)) for j in range(x.size)}
+    second = {
+        f"{name}_{j}": differentiated(operator, j)
+        for name, operator in pde.operators.items()
+        for j in range(x.size)
+    }
+    asked = {**pde.operators, **first, **second}
+    u, found = estimator(field, asked, x, None)
+    values = {name: found[name] for name in pde.operators}
+
+    def component(j: int) -> tuple[Scalar, Scalar]:
+        direction = jnp.zeros_like(x).at[j].set(1)
+        slopes = {name: found[f"{name}_{j}"] for name in values}
+        return jax.jvp(pde.residual, (x, u, values), (direction, found[f"u_{j}"], slopes))
+
+    pairs = [component(j) for j in range(x.size)]
+    return pairs[0][0], jnp.stack([slope for _, slope in pairs])
 
 
 class _Moved(eqx.Module):

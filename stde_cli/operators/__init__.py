@@ -12,6 +12,7 @@ from stde_cli.operators.gradient_norm import GradientNorm as GradientNorm
 from stde_cli.operators.laplacian import Laplacian as Laplacian
 from stde_cli.operators.partial import Partial as Partial
 from stde_cli.operators.partial_sums import PartialSum as PartialSum
+from stde_cli.operators.partial_sums import differentiated as differentiated
 from stde_cli.operators.partial_sums import partial_sum as partial_sum
 from stde_cli.operators.partial_sums import read_partials as read_partials
 from stde_cli.operators.polyharmonic import Polyharmonic as Polyharmonic

@@ -34,6 +34,14 @@ def partial_sum(operator: AbstractOperator) -> PartialSum | None:
     return None
 
 
+def differentiated(operator: AbstractOperator, coordinate: int) -> AbstractOperator:
+    """The derivative in a coordinate of a sum of partial derivatives."""
+    found = partial_sum(operator)
+    assert found is not None
+    terms = tuple(Partial((*coordinates, coordinate)) for coordinates in found)
+    return Combination(tuple(found.values()), terms)
+
+
 def read_partials(
     field: ScalarField, x: Point, sums: Mapping[str, PartialSum]
 ) -> tuple[Scalar, dict[str, Scalar]]:

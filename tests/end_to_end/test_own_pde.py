@@ -91,10 +91,10 @@ def in_process(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Outcome:
     capsys.readouterr()
     # Hydra hands a DictConfig for what the annotation calls HydraConf.
     place = inspect.unwrap(solve._place)
-    # Its logging would close the handlers of others, and with them pytest's own streams.
-    quiet = mock.patch("logging.config.dictConfig")
+    # Its logging closes the handlers of others, and absl's then closes pytest's own stream.
+    kept_open = mock.patch("absl.logging.PythonHandler.close")
     try:
-        with quiet, mock.patch.object(solve, "_place", place):
+        with kept_open, mock.patch.object(solve, "_place", place):
             status = main(list(arguments))
     finally:
         sys.path[:] = path
