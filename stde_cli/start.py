@@ -149,6 +149,8 @@ def _least(residual: Callable[[Scalar], jax.Array]) -> Scalar:
     zero = jnp.zeros(())
     at_zero, slope = jax.jvp(residual, (zero,), (jnp.ones(()),))
     linear = -jnp.vdot(slope, at_zero) / jnp.vdot(slope, slope)
+    # A residual that is even in s has no slope there, and nothing to go by.
+    linear = jnp.where(jnp.isfinite(linear) & (linear != 0), linear, 1.0)
 
     def square(s: Scalar) -> Scalar:
         return jnp.mean(residual(s) ** 2)

@@ -129,10 +129,14 @@ def _optimizer(config: DictConfig, schedule: optax.Schedule) -> optax.GradientTr
 
 def _check_operators(config: DictConfig, pde: AbstractPDE, estimator: AbstractEstimator) -> None:
     """Refuse what the estimator cannot represent, and what it would bias."""
-    for name in pde.nonlinear_in:
-        if not isinstance(estimator, Exact):
-            why = f"it is not linear in {name}, which is sampled: the noise would bias it"
-            raise UsageError("pde.residual", None, why, "take estimator=exact")
+    residuals = [("pde.residual", pde.nonlinear_in)] + [
+        (f"pde.conditions[{number}].residual", condition.nonlinear_in)
+        for number, condition in enumerate(pde.conditions)
+    ]
+    for where, names in residuals:
+        if names and not isinstance(estimator, Exact):
+            why = f"it is not linear in {names[0]}, which is sampled: the noise would bias it"
+            raise UsageError(where, None, why, "take estimator=exact")
 
     def draw() -> PyTree:
         asked = (pde.operators, *(condition.operators for condition in pde.conditions))

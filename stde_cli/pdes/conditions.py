@@ -19,6 +19,11 @@ class AbstractCondition(eqx.Module):
     def sample(self, points: int, *, key: PRNGKey) -> Points:
         """Independent points where the condition holds."""
 
+    @property
+    def nonlinear_in(self) -> tuple[str, ...]:
+        """Operators in which the residual is not affine: sampled, they would bias it."""
+        return ()
+
     @abstractmethod
     def residual(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
         """Zero where u satisfies the condition."""

@@ -1,8 +1,9 @@
 """A PDE from the text of a YAML file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,11 +13,14 @@ from stde_cli._types import Derivatives, Point, Points, PRNGKey, Scalar, ScalarF
 from stde_cli.constraints import AbstractConstraint, Unconstrained, VanishWhere
 from stde_cli.domains import AbstractDomain, Ball, Box, Gaussian, Product
 from stde_cli.errors import UsageError
-from stde_cli.expressions import Field, Layout, fault, parse, split_source
+from stde_cli.expressions import ExpressionError, Field, Layout, fault, parse, split_source
 from stde_cli.operators import AbstractOperator
 from stde_cli.pdes.base import AbstractPDE
 from stde_cli.pdes.conditions import AbstractCondition
 from stde_cli.pdes.equation import Equation
+
+Text: TypeAlias = str | int | float
+"""An expression; YAML makes a number of "0"."""
 
 _KINDS = "[low, high], {ball: radius}, {box: [low, high]} or {gaussian: standard deviation}"
 
@@ -58,27 +62,31 @@ class Symbolic(AbstractPDE):
         dim: int,
         *,
         coordinates: Mapping[str, Any],
-        residual: str,
+        residual: Text,
         parameters: Mapping[str, Any] | None = None,
-        source: str | None = None,
-        solution: str | None = None,
-        constraint: str | None = None,
-        lift: str | None = None,
+        source: Text | None = None,
+        solution: Text | None = None,
+        constraint: Text | None = None,
+        lift: Text | None = None,
         conditions: Sequence[Mapping[str, Any]] = (),
         key: PRNGKey,
     ):
-        layout, parts = _space(coordinates, dim)
+        with _under("pde"):
+            layout, parts = _space(coordinates, dim)
         self.domain = Product(*parts.values()) if len(parts) > 1 else next(iter(parts.values()))
         values = {name: _number(name, value) for name, value in (parameters or {}).items()}
+        if not isinstance(residual, Text):
+            raise UsageError("pde.residual", residual, "is no text", "write the equation")
 
-        def field(key: str, text: str | None) -> Field | None:
+        def field(key: str, text: Text | None) -> Field | None:
             if text is None:
                 return None
             return Field.parse(text, layout, values, where=f"pde.{key}")
 
         where = "pde.residual"
-        node = parse(residual, layout, values, where=where, allow=frozenset("uf"))
-        without = split_source(node, text=residual, where=where)
+        with _under("pde"):
+            node = parse(residual, layout, values, where=where, allow=frozenset("uf"))
+        without = split_source(node, text=str(residual), where=where)
         self.equation = Equation(node if without is None else without, layout, values, where=where)
         if not self.equation.operators and not self.equation.uses_u:
             raise fault(str(residual), where, 0, "the residual does not depend on u")
@@ -144,7 +152,7 @@ class TextCondition(AbstractCondition):
         parts: Mapping[str, AbstractDomain],
         parameters: Mapping[str, Any],
         *,
-        residual: str,
+        residual: Text,
         at: Mapping[str, Any] | None = None,
         weight: float = 1.0,
     ):
@@ -152,7 +160,9 @@ class TextCondition(AbstractCondition):
         node = parse(residual, layout, parameters, where=f"{where}.residual", allow=frozenset("u"))
         self.equation = Equation(node, layout, parameters, where=f"{where}.residual")
         self.operators = self.equation.operators
-        if not isinstance(weight, int | float) or not 0 < weight < np.inf:
+        if not self.operators and not self.equation.uses_u:
+            raise fault(str(residual), f"{where}.residual", 0, "it does not depend on u")
+        if not _is_positive(weight):
             raise UsageError(f"{where}.weight", weight, "must be above 0")
         self.weight = float(weight)
         self.domain = Product(*parts.values())
@@ -165,7 +175,8 @@ class TextCondition(AbstractCondition):
                 if isinstance(parts[name], Gaussian):
                     raise UsageError(f"{where}.at.{name}", value, "the whole space has none")
                 faces.append(list(parts).index(name))
-            elif name in layout.names and isinstance(value, int | float):
+            elif name in layout.names and _is_number(value):
+                _check_within(f"{where}.at.{name}", float(value), parts[name])
                 fixed.append((layout.names[name], float(value)))
             else:
                 mend = "give boundary" if name == layout.family else "give a number or boundary"
@@ -173,6 +184,10 @@ class TextCondition(AbstractCondition):
         if len(faces) > 1:
             raise UsageError(f"{where}.at", at, "one part can be on its boundary", "split it up")
         self.face, self.fixed = (faces[0] if faces else None), tuple(fixed)
+
+    @property
+    def nonlinear_in(self) -> tuple[str, ...]:
+        return self.equation.nonlinear_in
 
     def sample(self, points: int, *, key: PRNGKey) -> Points:
         assert isinstance(self.domain, Product)
@@ -214,6 +229,27 @@ def _space(coordinates: Mapping[str, Any], dim: int) -> tuple[Layout, dict[str, 
     return layout, parts
 
 
+def _check_within(where: str, value: float, domain: AbstractDomain) -> None:
+    assert isinstance(domain, Box)
+    (low,), (high,) = domain.lower, domain.upper
+    if not low <= value <= high:
+        raise UsageError(where, value, f"lies outside the range [{low:g}, {high:g}]")
+
+
+@contextmanager
+def _under(prefix: str) -> Iterator[None]:
+    """Faults at a key of the PDE's own are told by the whole key."""
+    try:
+        yield
+    except ExpressionError:
+        raise
+    except UsageError as error:
+        if error.where == "dim" or error.where.startswith(f"{prefix}."):
+            raise
+        where = f"{prefix}.{error.where}"
+        raise UsageError(where, error.value, error.why, error.mend, error.detail) from error
+
+
 def _family(key: str, kinds: Mapping[str, Any], count: int) -> AbstractDomain:
     match list(kinds.items()):
         case [("ball", radius)] if _is_positive(radius):
@@ -228,15 +264,19 @@ def _family(key: str, kinds: Mapping[str, Any], count: int) -> AbstractDomain:
 def _interval(key: str, ends: Any) -> tuple[float, float]:
     if not isinstance(ends, Sequence) or isinstance(ends, str) or len(ends) != 2:
         raise UsageError(key, ends, "is no range", f"give {_KINDS}")
-    if not all(isinstance(end, int | float) and np.isfinite(end) for end in ends):
+    if not all(map(_is_number, ends)):
         raise UsageError(key, list(ends), "must be two numbers")
     if any(low >= high for low, high in pairwise(ends)):
         raise UsageError(key, list(ends), "is empty", "write the lower end first")
     return float(ends[0]), float(ends[1])
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+
+
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 < value < np.inf
+    return _is_number(value) and value > 0
 
 
 def _number(name: str, value: Any) -> Any:

@@ -35,6 +35,7 @@ CHOICES = [
     *(
         [f"pde={pde}", f"pde/solution={solution}"]
         for pde in names("pde")
+        if "- solution:" in (CONFIGS / "pde" / f"{pde}.yaml").read_text()
         for solution in names("pde/solution")
     ),
     *([f"estimator/sampler={name}"] for name in names("estimator/sampler")),
@@ -42,6 +43,8 @@ CHOICES = [
     *([f"optimizer={name}"] for name in names("optimizer")),
     *([f"schedule={name}"] for name in names("schedule")),
     ["estimator=stde_unrestricted"],
+    ["estimator=nested_backward"],
+    ["loss=gradient_enhanced", "loss.components=2"],
     ["network=weight_sharing", "network.block_size=2"],
     ["train.gradient_clip=1.0"],
     ["pde.radius=2.0"],
