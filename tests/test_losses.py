@@ -7,7 +7,7 @@ import pytest
 
 from stde_cli.ansatz import HardConstraint
 from stde_cli.directions import Dense, DenseDirections, Stratified, WithReplacement
-from stde_cli.estimators import STDE, Exact
+from stde_cli.estimators import STDE, Exact, NestedBackward
 from stde_cli.losses import (
     GradientEnhanced,
     Residual,
@@ -269,3 +269,68 @@ def test_a_step_adds_the_conditions_in_their_own_unit(conditions, float64: None)
     moved = jax.tree.map(lambda a, b: a - b, state.ansatz.network, gradient)
     check_close(jax.tree.leaves(later.ansatz.network), jax.tree.leaves(moved))
     assert later.step == 12
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        Exact(),
+        STDE(Stratified(), 2),
+        STDE(WithReplacement(), 3),
+        STDE(Dense("rademacher"), 2),
+        NestedBackward(Stratified(), 2),
+    ],
+    ids=str,
+)
+def test_all_components_sampled_are_the_whole_gradient(float64, estimator):
+    pde, points, parameters, static = setting(AllenCahn)
+
+    def losses(parameters):
+        field = eqx.combine(parameters, static)
+        return jnp.stack(
+            [
+                GradientEnhanced(0.7, components=count)(
+                    pde, estimator, field, points, key=make_key(3)
+                )
+                for count in (None, DIM)
+            ]
+        )
+
+    (whole, sampled), slopes = quick(lambda p: (losses(p), jax.jacrev(losses)(p)))(parameters)
+    np.testing.assert_allclose(sampled, whole, rtol=1e-10)
+    for slope in jax.tree.leaves(slopes):
+        np.testing.assert_allclose(slope[1], slope[0], rtol=1e-8, atol=1e-9 * np.abs(slope).max())
+
+
+def test_sampled_components_are_unbiased(float64):
+    pde, points, parameters, static = setting(SineGordon)
+    field = eqx.combine(parameters, static)
+    # Two strata of two coordinates: four equally probable draws of two components.
+    draw = jax.vmap(lambda key: Stratified()(DIM, 2, key=jax.random.fold_in(key, 1)).indices)
+    keys = jax.random.split(make_key(8), 64)
+    _, first = np.unique(np.asarray(draw(keys)), axis=0, return_index=True)
+    assert len(first) == 4
+
+    def loss(key, components):
+        return GradientEnhanced(2.0, components)(pde, Exact(), field, points, key=key)
+
+    sampled = quick(jax.vmap(lambda key: loss(key, 2)))(keys[first])
+    whole = quick(lambda: loss(make_key(0), None))()
+    assert np.std(sampled) > 1e-3 * whole
+    np.testing.assert_allclose(np.mean(sampled), whole, rtol=1e-10)
+
+
+def test_the_chain_rule_gives_the_gradient_of_a_residual_in_partial_derivatives(float64):
+    pde = with_residual("u_t + x*u*u_x + 0.3*u_xxx - exp(t)*u_tx**2 + sin(x)*u")
+    points = jax.random.uniform(make_key(1), (3, 2))
+    field = random_network(2, width=5)
+    ours, theirs = (
+        quick(lambda e=e: GradientEnhanced(1.5)(pde, e, field, points, key=make_key(0)))()
+        for e in (STDE(Stratified(), 2), NestedBackward(Stratified(), 2))
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def with_residual(text: str) -> Symbolic:
+    coordinates = {"t": [0, 1], "x": [-1, 1]}
+    return Symbolic(2, coordinates=coordinates, residual=text, key=make_key(0))
