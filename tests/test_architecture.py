@@ -10,8 +10,8 @@ import stde_cli
 PACKAGE = Path(stde_cli.__file__).parent
 ROOMS = """
     _version __init__ errors interrupts _types prng directions restriction taylor expressions
-    domains operators constraints pdes networks ansatz estimators losses start metrics environment resources
-    runs tracking training reporting config points trained session benchmark cli __main__
+    domains operators constraints pdes networks ansatz estimators losses start metrics environment
+    resources runs tracking training reporting config points trained session benchmark cli __main__
     """.split()
 
 
