@@ -77,7 +77,7 @@ class FromTrivialSolution(AbstractStart):
         multiple = _least(residual)
         left, slope = jax.jvp(residual, (multiple,), (jnp.ones(()),))
         remaining = jnp.sqrt(jnp.mean(left**2) / jnp.mean(slope**2))
-        usable = (at_zero > 0) & jnp.isfinite(multiple) & (multiple != 0)
+        usable = jnp.isfinite(multiple) & (jnp.mean(left**2) < at_zero)
         given = _size_of_data(pde, estimator, x, key=given_key)
         unit = jnp.where(remaining > jnp.abs(multiple), remaining, multiple)
         unit = jnp.where(usable & jnp.isfinite(unit), unit, given)

@@ -199,7 +199,7 @@ RADEMACHER, GAUSSIAN = Dense("rademacher"), Dense("gaussian")
     [
         (Unrestricted(2), Partial((0, 0)), "no estimate of wanted: Partial is no Laplacian of all"),
         (Unrestricted(2), Laplacian((0, 3)), "no estimate of wanted: Laplacian is no Laplacian of"),
-        (STDE(RADEMACHER, 2), SumOfPartials((4,)), "dense .* d.4 .* sampler of coord"),
+        (STDE(RADEMACHER, 2), SumOfPartials((4,)), "dense .* d.4.* sampler of coord"),
         (NestedBackward(GAUSSIAN, 2), SumOfPartials((1,)), "dense .* first .* sampler of coord"),
     ],
     ids=str,

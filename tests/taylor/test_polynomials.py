@@ -13,7 +13,7 @@ from jax.experimental import jet
 from stde_cli.prng import make_key
 from stde_cli.taylor import COLLAPSED, down_closure, elementwise, push
 from tests.helpers import quick, random_network, relative_difference
-from tests.taylor.test_collapsed import FUNCTIONS, N, X, entrywise, positive, weigh
+from tests.taylor.test_trace import FUNCTIONS, N, X, entrywise, positive, weigh
 
 A, B, C = (0.7, -0.4, 0.3, 0.9), (-0.2, 0.8, 0.5, 0.4), (0.6, 0.1, -0.7, 0.3)
 """Directions for the unknowns, none along a coordinate."""
