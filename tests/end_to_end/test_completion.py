@@ -12,7 +12,7 @@ from tests.end_to_end.command import environment, stde
     ("line", "expected"),
     [
         ("stde so", {"solve"}),
-        ("stde solve pde=a", {"pde=allen_cahn"}),
+        ("stde solve pde=al", {"pde=allen_cahn"}),
         ("stde solve pde/solution=", {"pde/solution=three_body", "pde/solution=two_body"}),
         ("stde solve network.w", {"network.width="}),
         ("stde completion z", {"zsh"}),

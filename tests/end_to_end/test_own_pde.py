@@ -270,7 +270,13 @@ def test_overrides_of_parameters_and_residual(
     assert saved["source"] == "x*t"
 
 
-@pytest.mark.parametrize("pde", PDES)
+QUICK = ("kdv_2d", "biharmonic", "fokker_planck_log", "plate")
+"""Partials with conditions, sampled pairs, squares and drifts, powers of a named Laplacian."""
+
+
+@pytest.mark.parametrize(
+    "pde", [pde if pde in QUICK else pytest.param(pde, marks=pytest.mark.slow) for pde in PDES]
+)
 def test_every_pde_of_the_library_trains(
     pde: str,
     tmp_path: Path,

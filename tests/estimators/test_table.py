@@ -97,7 +97,13 @@ def samplers_of(name):
     return COORDINATES if name in COORDINATES_ONLY else SAMPLERS
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+SLOW = {"triharmonic", "pairs", "function", "fourth", "iij", "neighbours", "diagonal", "divergence"}
+"""Slow to compile, and enumerated below or alike to another of the table."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in OPERATORS]
+)
 def test_the_mean_of_many_draws_is_within_its_error(float64, name):
     (field, x), operator = setting(), OPERATORS[name]()
 

@@ -82,7 +82,10 @@ SHAPES = [q for q in ALL if (q[1], q[0], q[2]) == tuple(sorted(q))]
 EIGHTH = [(8, 0, 0), (4, 4, 0), (3, 3, 2), (5, 2, 1), (7, 1, 0), (1, 1, 6)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(f, marks=pytest.mark.slow) if f == "positions" else f for f in FAMILIES],
+)
 def test_partials_by_one_family(float64, family):
     """Against the largest of the order, and against the partial itself, which may be small."""
     for q in SHAPES + EIGHTH:

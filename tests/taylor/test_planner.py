@@ -167,8 +167,16 @@ def test_partitions_are_listed():
 # Plans.
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("q", SMALL + EIGHTH, ids=str)
+@pytest.mark.parametrize(
+    ("q", "family"),
+    [
+        # The search over positions takes seconds at order 8.
+        pytest.param(q, f, marks=[pytest.mark.slow] if q in EIGHTH and f == "positions" else [])
+        for q in SMALL + EIGHTH
+        for f in FAMILIES
+    ],
+    ids=str,
+)
 def test_every_partial_has_a_proved_plan_in_every_family(q, family):
     prove(plan([q], families=[family]), [q])
 
