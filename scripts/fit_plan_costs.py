@@ -23,7 +23,7 @@ from rich.table import Table
 from stde_cli.directions import CoordinateDirections
 from stde_cli.networks import MLP
 from stde_cli.restriction import restrict
-from stde_cli.taylor import push
+from stde_cli.taylor import push_together
 from stde_cli.taylor.planner import Push, plan
 
 _DIM, _POINTS = 3, 100
@@ -84,11 +84,9 @@ def _compiled(pushes: tuple[Push, ...], network: MLP, points: jax.Array):
         def at(x: jax.Array) -> jax.Array:
             field = restrict(network, x, plane)
 
-            def one(v: jax.Array) -> jax.Array:
-                _, found = push(field, dict(zip(places, v, strict=True)), pushes[0].indices)
-                return sum((c**2 for c in found.values()), jnp.zeros(()))
-
-            return jnp.sum(jax.vmap(one)(vectors))
+            seeds = {place: vectors[:, k] for k, place in enumerate(places)}
+            _, found = push_together(field, seeds, pushes[0].indices)
+            return jnp.sum(jnp.stack(list(found.values())))
 
         return jnp.mean(jax.vmap(at)(points))
 
