@@ -90,7 +90,8 @@ def _check_across(config: DictConfig) -> None:
         mend = f"set estimator.batch={dim} or fewer, or estimator=exact"
         raise UsageError("estimator.batch", batch, why, mend)
     block = OmegaConf.select(config, "network.block_size")
-    if block is not None and dim % block:
+    # Of a PDE from text only its class knows how long a point is; the network will say.
+    if block is not None and not text and dim % block:
         divisors = [b for b in range(1, min(dim, 10_000) + 1) if dim % b == 0]
         nearest = min(divisors, key=lambda b: abs(b - block))
         raise UsageError(

@@ -6,9 +6,21 @@ import equinox as eqx
 from jaxtyping import PyTree
 
 from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
+from stde_cli.directions import AbstractSampler
 from stde_cli.operators import AbstractOperator
 
 Operators = Mapping[str, AbstractOperator]
+
+
+def draw_each(
+    operators: Operators, sampler: AbstractSampler, batch: int, dim: int, *, key: PRNGKey
+) -> dict[str, PyTree]:
+    """What each operator draws, all from one key: those with the same directions share them.
+
+    Raises:
+        ValueError: directions from `sampler` cannot represent one of the operators.
+    """
+    return {name: o.draw(sampler, batch, dim, key=key) for name, o in operators.items()}
 
 
 class AbstractEstimator(eqx.Module):

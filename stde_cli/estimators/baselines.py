@@ -11,7 +11,7 @@ from stde_cli.directions import (
     CoordinateDirections,
     Permutation,
 )
-from stde_cli.estimators.base import AbstractEstimator, Operators
+from stde_cli.estimators.base import AbstractEstimator, Operators, draw_each
 from stde_cli.operators import Jets, Laplacian, partial_sum
 from stde_cli.taylor import pure_derivatives
 
@@ -55,10 +55,7 @@ class NestedBackward(AbstractEstimator):
     batch: int
 
     def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> PyTree:
-        return {
-            name: operator.draw(self.sampler, self.batch, dim, key=key)
-            for name, operator in operators.items()
-        }
+        return draw_each(operators, self.sampler, self.batch, dim, key=key)
 
     def __call__(
         self, field: ScalarField, operators: Operators, x: Point, drawn: PyTree

@@ -4,7 +4,7 @@ from jaxtyping import PyTree
 
 from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 from stde_cli.directions import AbstractSampler
-from stde_cli.estimators.base import AbstractEstimator, Operators
+from stde_cli.estimators.base import AbstractEstimator, Operators, draw_each
 from stde_cli.estimators.reading import read
 from stde_cli.operators import AbstractOperator, partial_sum, read_partials
 
@@ -13,8 +13,7 @@ class STDE(AbstractEstimator):
     """Random jets through the restricted field, `batch` sets of directions for each operator.
 
     Sums over coordinates are sampled ([STDE] section 4); partial derivatives and their sums are
-    exact, by one joint plan. All operators are drawn from the same key, so that those with the same
-    directions share them.
+    exact, by one joint plan.
     """
 
     sampler: AbstractSampler
@@ -22,10 +21,7 @@ class STDE(AbstractEstimator):
     plans_partials: ClassVar[bool] = True
 
     def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> PyTree:
-        return {
-            name: operator.draw(self.sampler, self.batch, dim, key=key)
-            for name, operator in operators.items()
-        }
+        return draw_each(operators, self.sampler, self.batch, dim, key=key)
 
     def __call__(
         self, field: ScalarField, operators: Operators, x: Point, drawn: PyTree

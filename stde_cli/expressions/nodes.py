@@ -6,6 +6,7 @@ A node with an index that no `Sum` around it binds stands for one value for each
 vectors are written. Bound indices are named i, j, k ... by depth, whatever the user called them.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import TypeAlias
@@ -134,12 +135,13 @@ class GradientEntry(Node):
 
 
 @dataclass(frozen=True)
-class Derivative(Node):
+class Derivative(Node, ABC):
     """Base of what is computed from u elsewhere and looked up by `name`."""
 
     @property
+    @abstractmethod
     def name(self) -> str:
-        raise NotImplementedError
+        """Short, and different for different derivatives."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from stde_cli.operators import Partial, differentiated, partial_sum
 from stde_cli.pdes import AbstractPDE
 from stde_cli.restriction import restrict
 
+_FEW_COORDINATES = 6
+"""Beyond, a derivative of every operator in every coordinate costs more than a reverse pass."""
+
 
 class GradientEnhanced(AbstractLoss):
     """mean R^2 + weight/dim mean |grad R|^2, with one draw of directions (gPINN: Yu et al. 2022).
@@ -26,8 +29,8 @@ class GradientEnhanced(AbstractLoss):
     u_iij, with i an operator's and j a component's coordinate, come from one reverse pass over the
     jets of u_ii, and no work that grows with dim is done twice but for the source.
 
-    Where all operators are partial derivatives, theirs in turn are read beside them by one joint
-    plan, and the chain rule does the rest: forward mode alone.
+    Where all operators are partial derivatives in few coordinates, theirs in turn are read beside
+    them by one joint plan, and the chain rule does the rest: forward mode alone.
     """
 
     weight: float = 1.0
@@ -74,8 +77,9 @@ class GradientEnhanced(AbstractLoss):
 
 
 def _is_planned(pde: AbstractPDE, estimator: AbstractEstimator) -> bool:
+    few = pde.domain.dim <= _FEW_COORDINATES
     sums = map(partial_sum, pde.operators.values())
-    return estimator.plans_partials and all(found is not None for found in sums)
+    return few and estimator.plans_partials and all(found is not None for found in sums)
 
 
 def _by_chain_rule(

@@ -1,6 +1,6 @@
 """Walking through a jaxpr with values that carry derivatives."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -12,8 +12,8 @@ from jax.extend import core as jex_core
 T = TypeVar("T")
 Rule = Callable[[jex_core.JaxprEqn, list[T]], list[T]]
 
-_CALLS = frozenset(("jit", "pjit", "remat", "remat2", "checkpoint"))
-"""Primitives that only call a function: it is walked through in their place."""
+CALLS: Mapping[str, str] = dict.fromkeys(("jit", "pjit", "remat", "remat2", "checkpoint"), "jaxpr")
+"""Primitives that only call a function, with the parameter that holds it."""
 
 
 def interpret(
@@ -21,12 +21,14 @@ def interpret(
     arguments: Sequence[T],
     rule: Rule[T],
     constant: Callable[[Any], T],
+    calls: Mapping[str, str] = CALLS,
 ) -> list[T]:
-    """The outputs of `closed` where every equation is computed by `rule`, calls walked through.
+    """The outputs of `closed` where every equation is computed by `rule`.
 
     Args:
         rule: the outputs of one equation from its inputs.
         constant: what stands for a number or array that does not move.
+        calls: primitives whose function is walked through in their place.
     """
 
     def walk(jaxpr: jex_core.Jaxpr, consts: Sequence[T], arguments: Sequence[T]) -> list[T]:
@@ -41,8 +43,8 @@ def interpret(
         values.update(zip(jaxpr.invars, arguments, strict=True))
         for equation in jaxpr.eqns:
             inputs = [read(atom) for atom in equation.invars]
-            if equation.primitive.name in _CALLS:
-                inner = equation.params["jaxpr"]
+            if equation.primitive.name in calls:
+                inner = equation.params[calls[equation.primitive.name]]
                 if isinstance(inner, jex_core.ClosedJaxpr):
                     outputs = walk(inner.jaxpr, list(map(constant, inner.consts)), inputs)
                 else:

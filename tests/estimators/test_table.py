@@ -254,7 +254,9 @@ def test_importance_over_every_ticket(float64, monkeypatch, name, batch):
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *drawn)
 
     def estimates(x):
-        one = lambda d: STDE(Importance(), 1)(field, {"v": operator}, x, {"v": d})[1]["v"]  # noqa: E731
+        def one(drawn):
+            return STDE(Importance(), 1)(field, {"v": operator}, x, {"v": drawn})[1]["v"]
+
         return jax.vmap(one)(stacked), operator.exact(field, x)
 
     found, truth = quick(estimates)(x)

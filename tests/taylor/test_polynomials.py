@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jax.experimental import jet
 
+from stde_cli.operators import derivative_along
 from stde_cli.prng import make_key
 from stde_cli.taylor import COLLAPSED, down_closure, elementwise, push
 from tests.helpers import quick, random_network, relative_difference
@@ -252,10 +253,9 @@ def test_gradient_in_the_parameters_of_a_network(float64, activation):
 
     def theirs(parameters):
         g = along(eqx.combine(parameters, static), x, A, B)
-        u_a = lambda e: jax.jvp(g, (e,), (jnp.array([1.0, 0.0]),))[1]  # noqa: E731
-        u_aa = lambda e: jax.jvp(u_a, (e,), (jnp.array([1.0, 0.0]),))[1]  # noqa: E731
-        e, b = jnp.zeros(2), jnp.array([0.0, 1.0])
-        return (jax.jvp(u_aa, (e,), (b,))[1] + jax.jvp(g, (e,), (b,))[1]) ** 2
+        a, b = jnp.eye(2)
+        third = derivative_along(g, jnp.stack([a, a, b]))
+        return (third(jnp.zeros(2)) + derivative_along(g, b[None])(jnp.zeros(2))) ** 2
 
     gradients, expected = quick(lambda p: (jax.grad(ours)(p), jax.grad(theirs)(p)))(parameters)
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected), strict=True):
