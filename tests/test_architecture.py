@@ -11,7 +11,7 @@ PACKAGE = Path(stde_cli.__file__).parent
 ROOMS = """
     _version __init__ errors interrupts _types prng directions restriction taylor expressions
     domains operators constraints pdes networks ansatz estimators losses start metrics environment
-    resources runs tracking training reporting config points trained session benchmark cli __main__
+    resources runs tracking training reporting config points trained session benchmarks cli __main__
     """.split()
 
 

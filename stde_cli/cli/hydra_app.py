@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import hydra
@@ -56,6 +57,15 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
     return 0
 
 
+def choices(hydra_config: Any) -> dict[str, str]:
+    """The name chosen in each group of ours."""
+    return {
+        key.split("@")[0]: name
+        for key, name in hydra_config.runtime.choices.items()
+        if not key.startswith("hydra/") and name is not None
+    }
+
+
 class _Task:
     """The task, with errors kept from Hydra's own reporting in a single run.
 
@@ -74,11 +84,7 @@ class _Task:
     def __call__(self, config: DictConfig) -> float | None:
         hydra_config = HydraConfig.get()
         with open_dict(config):
-            config.choices = {
-                key.split("@")[0]: name
-                for key, name in hydra_config.runtime.choices.items()
-                if not key.startswith("hydra/") and name is not None
-            }
+            config.choices = choices(hydra_config)
         try:
             return self._guarded(config)
         except StdeError as error:

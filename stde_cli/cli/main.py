@@ -12,7 +12,7 @@ COMMANDS = {
     "evaluate": "errors and residual of a run on fresh points",
     "predict": "u and its derivatives at your points",
     "plan": "how the derivatives in an expression are computed, and at what cost",
-    "bench": "speed and memory of estimators, side by side",
+    "bench": "methods side by side: speed and memory, or time to an error",
     "list": "the PDEs, networks, estimators, optimizers ... that can be chosen",
     "doctor": "devices, memory, versions: what would stop a run",
     "completion": "the tab completion of bash, zsh or fish",

@@ -91,13 +91,15 @@ class BenchConfig:
     """Timed blocks a method; the median counts."""
     block_seconds: float = 2.0
     """About how long a block runs; at least one step."""
+    until: float | None = None
+    """Train until the relative L2 error is below this and report the seconds; null: the speed."""
     out: str | None = None
     """Where the JSON list goes."""
 
 
 @dataclass
 class BenchmarkConfig(SolveConfig):
-    """`stde bench`: a solve configuration, run by several estimators without keeping anything."""
+    """`stde bench`: a solve configuration, run by several methods without keeping anything."""
 
     bench: BenchConfig = field(default_factory=BenchConfig)
 

@@ -36,6 +36,7 @@ _POSITIVE_NUMBERS = (
     "optimizer.learning_rate",
     "pde.radius",
     "bench.block_seconds",
+    "bench.until",
 )
 _CHOICES = {
     "resume": ("never", "auto"),

@@ -86,6 +86,11 @@ def test_solve_refuses(typed: str, expected: list[str], tmp_path: Path) -> None:
         ("bench bench.out=nowhere/rows.json dim=4 estimator.batch=2", ["bench.out", "nowhere"]),
         ("list pdes", ["group=pdes", "pde"]),
         ("bench bench.methods=[]", ["bench.methods=[]"]),
+        ("bench bench.until=0", ["bench.until=0", "above 0"]),
+        (
+            "bench bench.until=0.1 pde=wave pde.solution=null estimator.batch=2",
+            ["bench.until=0.1", "pde=wave", "give pde.solution"],
+        ),
         ("evaluate somewhere --seed 99999999999", ["--seed", "4294967295"]),
         ("completion csh", ["csh"]),
         ("predict somewhere", ["--points"]),

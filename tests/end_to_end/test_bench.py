@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.end_to_end.command import SMALL, stde
 
 KEYS = {
@@ -46,3 +48,33 @@ def test_a_method_that_does_not_fit_gets_a_row_that_says_so(tmp_path: Path) -> N
     assert row["steps_per_second"] is None
     assert "GB" in row["note"]
     assert row["note"] in out.out
+
+
+def test_until_trains_as_solve_does_and_reports_the_seconds(tmp_path: Path) -> None:
+    both = [*SMALL, "evaluation.every=10", "evaluation.monitor_points=200", "start=network"]
+    stde("solve", *both, "run_dir=run", cwd=tmp_path).check()
+    lines = map(json.loads, (tmp_path / "run/metrics.jsonl").read_text().splitlines())
+    errors = {line["step"]: line["rel_l2_error"] for line in lines if "rel_l2_error" in line}
+    out = stde(
+        "bench",
+        *both,
+        f"bench.until={(errors[10] + errors[20]) / 2}",
+        "bench.out=rows.json",
+        "+bench.variants.short=['steps=5','train.steps_per_call=1']",
+        "bench.methods=[short,stde]",
+        cwd=tmp_path,
+    ).check()
+    short, reached = json.loads((tmp_path / "rows.json").read_text())
+    assert reached["steps"] == 20
+    assert reached["steps_planned"] == 40
+    assert reached["rel_l2_error"] == pytest.approx(errors[20], rel=1e-4)
+    assert reached["seconds"] == reached["start_seconds"] + reached["train_seconds"] > 0
+    assert reached["compile_seconds"] > 0
+    assert reached["ratio"] == 1
+    assert reached["note"] is None
+    assert short["steps"] == short["steps_planned"] == 5
+    assert short["seconds"] is None
+    assert short["ratio"] is None
+    assert short["best_rel_l2_error"] > errors[20]
+    assert "in 5 steps" in short["note"]
+    assert short["note"] in out.out
