@@ -5,8 +5,9 @@ from abc import abstractmethod
 import equinox as eqx
 import jax.numpy as jnp
 
-from stde_cli._types import Point, RestrictedField, Scalar, ScalarField
+from stde_cli._types import Point, RestrictedField, Scalar
 from stde_cli.directions import AbstractDirections
+from stde_cli.operators import KnowsLaplacian, Triple
 from stde_cli.restriction import restrict
 
 
@@ -18,6 +19,10 @@ class AbstractConstraint(eqx.Module):
 
     @abstractmethod
     def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField: ...
+
+    @abstractmethod
+    def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
+        """Value, gradient and Laplacian in the coordinates `over`, exactly."""
 
 
 class VanishOnSphere(AbstractConstraint):
@@ -32,17 +37,24 @@ class VanishOnSphere(AbstractConstraint):
         origin, slope = self(x), directions.dot(x)
         return lambda s: origin - 2 * slope @ s - directions.squared_length(s)
 
+    def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
+        gradient = -2 * x[over.start : over.stop]
+        return self(x), gradient, jnp.full((), -2.0 * len(over), x.dtype)
+
 
 class VanishWhere(AbstractConstraint):
     """A field of the user's own that is zero on the boundary."""
 
-    field: ScalarField
+    field: KnowsLaplacian
 
     def __call__(self, x: Point) -> Scalar:
         return self.field(x)
 
     def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
         return restrict(self.field, x, directions)
+
+    def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
+        return self.field.value_gradient_laplacian(x, over)
 
 
 class Unconstrained(AbstractConstraint):
@@ -53,3 +65,6 @@ class Unconstrained(AbstractConstraint):
 
     def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
         return lambda s: jnp.ones((), x.dtype)
+
+    def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
+        return jnp.ones((), x.dtype), jnp.zeros(len(over), x.dtype), jnp.zeros((), x.dtype)

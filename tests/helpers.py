@@ -10,14 +10,16 @@ import numpy as np
 
 from stde_cli._types import Point, Scalar
 from stde_cli.ansatz import HardConstraint
-from stde_cli.constraints import VanishOnSphere
+from stde_cli.constraints import AbstractConstraint, VanishOnSphere
 from stde_cli.directions import AbstractSampler, CoordinateDirections, DenseDirections
-from stde_cli.networks import MLP, WeightSharing
+from stde_cli.guess import Guess, no_guess
+from stde_cli.networks import MLP, AdditiveMLP, WeightSharing
 from stde_cli.networks.mlp import Activation
 from stde_cli.pdes import AbstractManufactured, AllenCahn, Poisson, SineGordon, ThreeBody, TwoBody
 from stde_cli.prng import make_key
-from stde_cli.start import Units
+from stde_cli.windows import WindowPolynomials
 
+NetworkKind = Literal["mlp", "weight_sharing", "additive_mlp"]
 EQUATIONS = (Poisson, AllenCahn, SineGordon)
 SOLUTIONS = (TwoBody, ThreeBody)
 
@@ -80,11 +82,13 @@ def filled(make: Callable[[], Any], *, scale: float = 0.5, seed: int = 0) -> Any
 
 def random_network(
     dim: int,
-    kind: Literal["mlp", "weight_sharing"] = "mlp",
+    kind: NetworkKind = "mlp",
     *,
     width: int = 7,
     depth: int = 3,
     block_size: int = 2,
+    window: int = 2,
+    degree: int = 3,
     activation: Activation = "tanh",
     seed: int = 0,
 ) -> Any:
@@ -92,13 +96,15 @@ def random_network(
     options: dict[str, Any] = {"width": width, "depth": depth, "activation": activation}
     if kind == "weight_sharing":
         options["block_size"] = block_size
-    make = {"mlp": MLP, "weight_sharing": WeightSharing}[kind]
+    if kind == "additive_mlp":
+        options |= {"window": window, "degree": degree}
+    make = {"mlp": MLP, "weight_sharing": WeightSharing, "additive_mlp": AdditiveMLP}[kind]
     return filled(lambda: make(dim, **options, key=make_key(0)), seed=seed)
 
 
 def random_ansatz(
     dim: int,
-    kind: Literal["mlp", "weight_sharing"] = "mlp",
+    kind: NetworkKind = "mlp",
     *,
     radius: float = 1.3,
     seed: int = 0,
@@ -106,6 +112,30 @@ def random_ansatz(
 ) -> HardConstraint:
     """A random network times radius^2 - |x|^2."""
     return HardConstraint(random_network(dim, kind, seed=seed, **options), VanishOnSphere(radius))
+
+
+def random_guess(
+    constraint: AbstractConstraint,
+    family: range,
+    *,
+    single: Sequence[int] = (),
+    window: int = 2,
+    degree: int = 3,
+    seed: int = 3,
+) -> Guess:
+    """A guess, all of whose coefficients differ from zero."""
+
+    def make() -> Guess:
+        polynomials = WindowPolynomials(family, single=single, window=window, degree=degree)
+        return Guess(jnp.zeros(2), constraint, polynomials)
+
+    guess = filled(make, seed=seed)
+    return eqx.tree_at(lambda g: g.constraint, guess, constraint)
+
+
+def constant_guess(constraint: AbstractConstraint, value: float) -> Guess:
+    guess = no_guess(constraint)
+    return eqx.tree_at(lambda g: g.powers, guess, guess.powers.at[0].set(value))
 
 
 def random_pde(
@@ -176,9 +206,3 @@ def all_draws(sampler: AbstractSampler, dim: int, batch: int, *, outcomes: int) 
     _, first = np.unique(rows.reshape(len(rows), -1), axis=0, return_index=True)
     assert len(first) == outcomes
     return jax.tree.map(lambda leaf: leaf[first], drawn)
-
-
-def plain_units() -> Units:
-    """Units in which nothing is scaled."""
-    one = jnp.ones(())
-    return Units(solution=one, offset=jnp.zeros(()), loss=one, conditions=one)

@@ -10,8 +10,9 @@ import stde_cli
 PACKAGE = Path(stde_cli.__file__).parent
 ROOMS = """
     _version __init__ errors interrupts _types prng directions restriction taylor expressions
-    domains operators constraints pdes networks ansatz estimators losses start metrics environment
-    resources runs tracking training reporting config points trained session benchmarks cli __main__
+    domains operators constraints windows guess pdes networks ansatz estimators losses least_squares
+    start collocation weighting metrics environment resources runs tracking training reporting
+    config points trained session benchmarks cli __main__
     """.split()
 
 

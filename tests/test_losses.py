@@ -1,3 +1,5 @@
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -5,9 +7,10 @@ import numpy as np
 import optax
 import pytest
 
+from stde_cli._types import PRNGKey
 from stde_cli.ansatz import HardConstraint
 from stde_cli.directions import Dense, DenseDirections, Stratified, WithReplacement
-from stde_cli.estimators import STDE, Exact, NestedBackward
+from stde_cli.estimators import STDE, AbstractEstimator, Exact, NestedBackward
 from stde_cli.losses import (
     GradientEnhanced,
     Residual,
@@ -17,13 +20,14 @@ from stde_cli.losses import (
 )
 from stde_cli.networks import MLP
 from stde_cli.operators import Laplacian
-from stde_cli.pdes import AllenCahn, Poisson, SineGordon, ThreeBody, TwoBody
+from stde_cli.pdes import AbstractPDE, AllenCahn, Poisson, SineGordon, ThreeBody, TwoBody
 from stde_cli.pdes.symbolic import Symbolic
 from stde_cli.prng import make_key
-from stde_cli.start import Units
+from stde_cli.start import AbstractStart, Start, Units
 from stde_cli.training import Problem, initial_state
 from stde_cli.training.step import training_step
 from tests.helpers import (
+    constant_guess,
     filled,
     laplacian,
     point_inside,
@@ -175,17 +179,25 @@ def test_the_two_draws_of_the_unbiased_loss_differ(float64):
     assert np.min(values) < 0 < np.max(values)
 
 
-@pytest.mark.parametrize("solution", [TwoBody, ThreeBody])
-def test_gradient_enhanced_is_the_residual_and_its_exact_gradient(solution, float64: None) -> None:
-    """Against nested derivatives of the unrestricted residual, value and parameter gradient."""
-    dim, weight = 6, 0.7
-    pde = random_pde(dim, AllenCahn, solution)
-    points = pde.domain.sample_interior(4, key=make_key(2))
+@pytest.mark.parametrize(("solution", "count"), [(TwoBody, 4), (ThreeBody, 7)])
+def test_gradient_enhanced_is_the_residual_and_its_exact_gradient(
+    solution, count: int, float64: None
+) -> None:
+    """Against nested derivatives of the unrestricted residual, value and parameter gradient.
+
+    With fewer points than coordinates, and with more.
+    """
+    dim, weight, radius = 6, 0.7, 1.2
+    pde = random_pde(dim, AllenCahn, solution, radius=radius)
+    points = pde.domain.sample_interior(count, key=make_key(2))
+    # A coordinate of a point has the mean square radius^2 / (3 dim).
+    factor = weight * (dim / count if count < dim else 1) * radius**2 / (3 * dim)
 
     def field(parameters):
         network = eqx.combine(parameters, static)
-        return HardConstraint(network, pde.constraint, jnp.array(2.0), 1.0)
+        return HardConstraint(network, pde.constraint, jnp.array(2.0), guess)
 
+    guess = constant_guess(pde.constraint, 2.0)
     network = MLP(dim, width=5, key=make_key(1))
     parameters, static = eqx.partition(network, eqx.is_inexact_array)
 
@@ -203,7 +215,7 @@ def test_gradient_enhanced_is_the_residual_and_its_exact_gradient(solution, floa
 
         values = jax.vmap(residual)(points)
         gradients = jax.vmap(jax.grad(residual))(points)
-        return jnp.mean(values**2) + weight / dim * jnp.mean(jnp.sum(gradients**2, axis=1))
+        return jnp.mean(values**2) + factor * jnp.mean(jnp.sum(gradients**2, axis=1))
 
     value, gradient = jax.jit(jax.value_and_grad(fast))(parameters)
     expected_value, expected_gradient = jax.jit(jax.value_and_grad(slow))(parameters)
@@ -243,13 +255,27 @@ def test_condition_loss_is_the_weighted_sum_of_mean_squares(float64: None) -> No
     np.testing.assert_allclose(loss, 10 * squares[0] + 0.3 * squares[1], rtol=1e-11)
 
 
+class Given(AbstractStart):
+    """Some guess and some units."""
+
+    def __call__(
+        self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
+    ) -> Start:
+        units = Units(loss=jnp.array(3.0), conditions=jnp.array(7.0))
+        return Start(constant_guess(pde.constraint, 1.0), jnp.array(2.0), units)
+
+
 @pytest.mark.parametrize("conditions", [CONDITIONS, []], ids=["with", "without"])
 def test_a_step_adds_the_conditions_in_their_own_unit(conditions, float64: None) -> None:
     """And draws for the equation as if there were none."""
     pde, estimator = with_conditions(conditions), Exact()
-    units = Units(jnp.array(2.0), jnp.array(0.5), loss=jnp.array(3.0), conditions=jnp.array(7.0))
-    problem = Problem(pde, estimator, Residual(), optax.sgd(1.0), 5, 8, units, make_key(2))
-    state = initial_state(problem, lambda dim, key: MLP(dim, width=4, key=key), key=make_key(3))
+    problem = Problem(pde, estimator, Residual(), optax.sgd(1.0), 5, 8, Given(), make_key(2))
+    state = initial_state(
+        problem,
+        lambda dim, key: MLP(dim, width=4, key=key),
+        start_key=make_key(1),
+        network_key=make_key(3),
+    )
     state = eqx.tree_at(lambda s: s.step, state, jnp.array(11, jnp.int32))
     step_key = jax.random.fold_in(problem.key, 11)
     points_key, loss_key = jax.random.split(step_key)
@@ -329,6 +355,14 @@ def test_the_chain_rule_gives_the_gradient_of_a_residual_in_partial_derivatives(
         for e in (STDE(Stratified(), 2), NestedBackward(Stratified(), 2))
     )
     np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+    def by_hand():
+        residual = partial(pde.equation.of, field)
+        values, slopes = jax.vmap(residual)(points), jax.vmap(jax.grad(residual))(points)
+        # The ranges of t and x are of lengths 1 and 2: a uniform number has a twelfth's square.
+        return jnp.mean(values**2 + 1.5 * (slopes[:, 0] ** 2 + 4 * slopes[:, 1] ** 2) / 12)
+
+    np.testing.assert_allclose(ours, quick(by_hand)(), rtol=1e-10)
 
 
 def with_residual(text: str) -> Symbolic:

@@ -22,6 +22,7 @@ from stde_cli.losses import Residual, UnbiasedResidual
 from stde_cli.networks import MLP
 from stde_cli.prng import make_key
 from stde_cli.restriction import Restrictable, restrict
+from stde_cli.start import FromNetwork
 from stde_cli.training.loop import Executable
 from stde_cli.training.state import Problem, initial_state
 from tests.helpers import (
@@ -29,10 +30,10 @@ from tests.helpers import (
     dense_matrix,
     filled,
     jaxpr_shapes,
-    plain_units,
     point_inside,
     quick,
     random_ansatz,
+    random_guess,
     random_network,
     random_pde,
 )
@@ -44,15 +45,26 @@ def plain(x):
     return jnp.sin(jnp.sum(x**2)) + x[0] * x[3] * jnp.cos(x[1])
 
 
+def guessed(dim):
+    """An ansatz with all that it can have."""
+    constraint = VanishOnSphere(1.4)
+    guess = random_guess(constraint, range(dim))
+    network = random_network(dim, "additive_mlp", width=3)
+    return HardConstraint(network, constraint, 0.7, guess, plain)
+
+
 FIELDS = {
     "mlp": lambda: random_network(DIM, "mlp"),
     "shallow": lambda: random_network(DIM, "mlp", depth=2),
     "weight_sharing": lambda: random_network(DIM, "weight_sharing", block_size=3),
     "one_block": lambda: random_network(DIM, "weight_sharing", block_size=DIM),
+    "additive": lambda: random_network(DIM, "additive_mlp"),
     "vanish_on_sphere": lambda: VanishOnSphere(1.4),
     "unconstrained": Unconstrained,
     "hard_constraint": lambda: random_ansatz(DIM),
     "hard_constraint_weight_sharing": lambda: random_ansatz(DIM, "weight_sharing", block_size=4),
+    "guess": lambda: random_guess(VanishOnSphere(1.4), range(DIM)),
+    "hard_constraint_guess": lambda: guessed(DIM),
     "hard_constraint_plain": lambda: HardConstraint(plain, VanishOnSphere(1.1)),
     "plain": lambda: plain,
 }
@@ -102,7 +114,9 @@ def largest_array(estimator, loss, *, directions):
     """The largest array in the loss's gradient, and the size of one-hot directions."""
     dim, points, width = 10_000, 4, 3
     pde = filled(lambda: random_pde(dim))
-    ansatz = random_ansatz(dim, width=width)
+    constraint = VanishOnSphere(1.3)
+    network = random_network(dim, "additive_mlp", width=width)
+    ansatz = HardConstraint(network, constraint, 1.0, random_guess(constraint, range(dim)))
     x = jnp.zeros((points, dim))
     parameters, static = eqx.partition(ansatz, eqx.is_inexact_array)
 
@@ -130,11 +144,13 @@ def temp_memory(loss, directions):
         optimizer=optax.adam(1e-3),
         points=100,
         condition_points=1,
-        units=plain_units(),
+        start=FromNetwork(),
         key=make_key(0),
     )
     state = eqx.filter_eval_shape(
-        lambda key: initial_state(problem, lambda dim, key: MLP(dim, key=key), key=key),
+        lambda key: initial_state(
+            problem, lambda dim, key: MLP(dim, key=key), start_key=key, network_key=key
+        ),
         make_key(1),
     )
     return Executable(problem, state).temp_memory_bytes

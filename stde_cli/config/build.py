@@ -41,6 +41,7 @@ class Built(NamedTuple):
 
     problem: Problem
     schedule: optax.Schedule
+    """The learning rate by step; 1 where the optimizer has none."""
     initialise: Callable[[], TrainerState]
     keys: Keys
 
@@ -75,13 +76,10 @@ def build(config: DictConfig) -> Built:
     """
     root = make_key(config.seed, config.runtime.generator)
     keys = Keys(*jax.random.split(root, len(Keys._fields)))
-    schedule = _make(
-        config, "schedule", learning_rate=config.optimizer.learning_rate, steps=config.steps
-    )
+    schedule = _schedule(config)
     pde = _make(config, "pde", dim=config.dim, key=keys.pde)
     estimator = _make(config, "estimator")
     _check_operators(config, pde, estimator)
-    choose_units = eqx.filter_jit(_make(config, "start"))
     problem = Problem(
         pde=pde,
         estimator=estimator,
@@ -89,16 +87,21 @@ def build(config: DictConfig) -> Built:
         optimizer=_optimizer(config, schedule),
         points=config.train.points,
         condition_points=config.train.condition_points,
-        units=choose_units(pde, estimator, config.train.points, key=keys.start),
+        start=_make(config, "start"),
         key=keys.training,
+        redraw_every=config.train.redraw_every,
+        collocation=_make(config, "collocation"),
+        weighting=_make(config, "weighting"),
     )
     network = _maker(config, "network")
 
     def make_network(dim: int, *, key: PRNGKey) -> ScalarField:
         return _call(config, "network", network, {"key": key}, dim)
 
-    initialise = partial(initial_state, problem, make_network, key=keys.network)
-    return Built(problem, schedule, initialise, keys)
+    initialise = partial(
+        initial_state, problem, make_network, start_key=keys.start, network_key=keys.network
+    )
+    return Built(problem, schedule or optax.constant_schedule(1.0), initialise, keys)
 
 
 def abstract_state(config: DictConfig) -> TrainerState:
@@ -121,8 +124,17 @@ def build_tracker(config: DictConfig) -> Tracker:
     return _make(config, "tracker")
 
 
-def _optimizer(config: DictConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    optimizer = _make(config, "optimizer", learning_rate=schedule)
+def _schedule(config: DictConfig) -> optax.Schedule | None:
+    """None for an optimizer without a learning rate: it finds the length of a step by itself."""
+    if "learning_rate" not in config.optimizer:
+        return None
+    rate = config.optimizer.learning_rate
+    return _make(config, "schedule", learning_rate=rate, steps=config.steps)
+
+
+def _optimizer(config: DictConfig, schedule: optax.Schedule | None) -> optax.GradientTransformation:
+    rate = {} if schedule is None else {"learning_rate": schedule}
+    optimizer = _make(config, "optimizer", **rate)
     clip = config.train.gradient_clip
     return optimizer if clip is None else optax.chain(optax.clip_by_global_norm(clip), optimizer)
 

@@ -13,6 +13,8 @@ class TrainConfig:
     """Collocation points a step."""
     condition_points: int = 100
     """Points a step for each initial or boundary condition in the loss."""
+    redraw_every: int = 1
+    """Steps that share their points and directions, for optimizers that compare gradients."""
     gradient_clip: float | None = None
     """Largest global norm of the gradient."""
     log_every: int | None = None
@@ -69,7 +71,9 @@ class SolveConfig:
     start: Any = MISSING
     network: Any = MISSING
     estimator: Any = MISSING
+    collocation: Any = MISSING
     loss: Any = MISSING
+    weighting: Any = MISSING
     optimizer: Any = MISSING
     schedule: Any = MISSING
     tracker: Any = MISSING

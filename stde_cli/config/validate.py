@@ -18,6 +18,7 @@ _POSITIVE_INTEGERS = (
     "steps",
     "train.points",
     "train.condition_points",
+    "train.redraw_every",
     "train.log_every",
     "train.steps_per_call",
     "evaluation.points",
@@ -28,6 +29,8 @@ _POSITIVE_INTEGERS = (
     "network.width",
     "network.block_size",
     "estimator.batch",
+    "collocation.candidates",
+    "weighting.every",
     "bench.blocks",
 )
 _POSITIVE_NUMBERS = (
@@ -71,6 +74,9 @@ def validate(config: DictConfig) -> None:
     for key, choices in _CHOICES.items():
         names = ", ".join("null" if c is None else c for c in choices)
         _check(config, key, lambda v, c=choices: v in c, f"must be one of {names}")
+    if OmegaConf.select(config, "optimizer.learning_rate", default=1.0) is None:
+        # Optax would take that for steps as long as the gradient, and uphill.
+        raise UsageError("optimizer.learning_rate", "null", "must be above 0")
     _check(config, "seed", lambda v: 0 <= v < 2**32, "must be from 0 to 4294967295")
     _check(config, "network.depth", lambda v: _is_whole(v) and v >= 2, "must be 2 or more")
     _check_across(config)

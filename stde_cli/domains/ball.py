@@ -1,3 +1,5 @@
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,11 @@ class Ball(AbstractDomain):
 
     dim: int = eqx.field(static=True)
     radius: float = eqx.field(static=True, default=1.0)
+
+    @property
+    def spread(self) -> float:
+        # E |x|^2 is radius^2/3, and every coordinate has its share of it.
+        return self.radius / math.sqrt(3 * self.dim)
 
     def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
         direction_key, radius_key = jax.random.split(key)

@@ -1,6 +1,9 @@
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from stde_cli._types import Points, PRNGKey
 from stde_cli.domains.base import AbstractDomain
@@ -21,6 +24,10 @@ class Box(AbstractDomain):
         self.dim = len(ranges) * copies
         self.lower = tuple(float(low) for low, _ in ranges) * copies
         self.upper = tuple(float(high) for _, high in ranges) * copies
+
+    @property
+    def spread(self) -> Float[Array, " dim"]:
+        return (jnp.array(self.upper) - jnp.array(self.lower)) / math.sqrt(12)
 
     def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
         lower, upper = jnp.array(self.lower), jnp.array(self.upper)

@@ -11,6 +11,10 @@ class Gaussian(AbstractDomain):
     dim: int = eqx.field(static=True)
     std: float = eqx.field(static=True, default=1.0)
 
+    @property
+    def spread(self) -> float:
+        return self.std
+
     def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
         return self.std * jax.random.normal(key, (points, self.dim))
 

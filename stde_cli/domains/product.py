@@ -1,6 +1,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from stde_cli._types import Points, PRNGKey
 from stde_cli.domains.base import AbstractDomain
@@ -15,6 +16,10 @@ class Product(AbstractDomain):
     def __init__(self, *parts: AbstractDomain):
         self.parts = parts
         self.dim = sum(part.dim for part in parts)
+
+    @property
+    def spread(self) -> Float[Array, " dim"]:
+        return jnp.concatenate([jnp.broadcast_to(p.spread, (p.dim,)) for p in self.parts])
 
     def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
         keys = jax.random.split(key, len(self.parts))

@@ -1,3 +1,4 @@
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -7,6 +8,7 @@ from jax import lax
 from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 from stde_cli.directions import CoordinateDirections
 from stde_cli.estimators.base import AbstractEstimator, Operators
+from stde_cli.estimators.reading import apart
 from stde_cli.operators import Laplacian, extent, partial_sum, read_partials
 from stde_cli.restriction import restrict
 from stde_cli.taylor import value_and_trace
@@ -37,18 +39,19 @@ class Exact(AbstractEstimator):
             found |= read_partials(field, x, planned)[1]
         for name, operator in operators.items():
             if isinstance(operator, Laplacian):
-                found[name] = _laplacian(field, x, extent(operator.span, x.size))
+                trace = partial(_laplacian, x=x, over=extent(operator.span, x.size))
+                found[name] = apart(field, operator, x, trace)[1]
             elif name not in planned:
                 found[name] = operator.exact(field, x)
         return field(x), found
 
 
-def _laplacian(field: ScalarField, x: Point, over: range) -> Scalar:
-    """The trace of the Hessian over the coordinates `over`, `_CHUNK` of them at a time."""
+def _laplacian(field: ScalarField, x: Point, over: range) -> tuple[Scalar, Scalar]:
+    """u(x) and the trace of the Hessian over the coordinates `over`, `_CHUNK` of them at a time."""
     if len(over) <= _CHUNK:
         ones = jnp.ones(len(over), x.dtype)
         directions = CoordinateDirections(jnp.array(over), ones, ones, distinct=True)
-        return value_and_trace(restrict(field, x, directions), len(over))[1]
+        return value_and_trace(restrict(field, x, directions), len(over))
 
     @jax.checkpoint
     def chunk_trace(start: jax.Array) -> Scalar:
@@ -64,4 +67,4 @@ def _laplacian(field: ScalarField, x: Point, over: range) -> Scalar:
         return total + chunk_trace(start), None
 
     starts = jnp.arange(over.start, over.stop, _CHUNK)
-    return lax.scan(add, jnp.zeros((), x.dtype), starts)[0]
+    return field(x), lax.scan(add, jnp.zeros((), x.dtype), starts)[0]

@@ -1,13 +1,33 @@
 """How jets are read: restricted, and collapsed where a sum is all that is wanted."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
 from stde_cli._types import Point, Scalar, ScalarField
 from stde_cli.directions import AbstractDirections
-from stde_cli.operators import Jets
+from stde_cli.operators import AbstractOperator, Jets, KnowsLaplacian, PartlyKnown
 from stde_cli.restriction import restrict
 from stde_cli.taylor import COLLAPSED, down_closure, push_together, value_and_trace
+
+
+def apart(
+    field: ScalarField,
+    operator: AbstractOperator,
+    x: Point,
+    estimate: Callable[[ScalarField], tuple[Scalar, Scalar]],
+) -> tuple[Scalar, Scalar]:
+    """u(x) and the operator at x: estimated, but for what comes of a part that is known."""
+    if isinstance(field, KnowsLaplacian):
+        return operator.of_known(field, x) or estimate(field)
+    if isinstance(field, PartlyKnown):
+        rest, known = field.split()
+        exactly = operator.of_known(known, x, rest)
+        if exactly is not None:
+            u, estimated = estimate(rest)
+            return u + exactly[0], estimated + exactly[1]
+    return estimate(field)
 
 
 def read(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:

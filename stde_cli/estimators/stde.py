@@ -5,7 +5,7 @@ from jaxtyping import PyTree
 from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 from stde_cli.directions import AbstractSampler
 from stde_cli.estimators.base import AbstractEstimator, Operators, draw_each
-from stde_cli.estimators.reading import read
+from stde_cli.estimators.reading import apart, read
 from stde_cli.operators import AbstractOperator, partial_sum, read_partials
 
 
@@ -40,5 +40,8 @@ class STDE(AbstractEstimator):
 def _sampled(
     field: ScalarField, operator: AbstractOperator, x: Point, drawn: PyTree
 ) -> tuple[Scalar, Scalar]:
-    readings = [read(field, x, jets) for jets in operator.jets(x, drawn)]
-    return readings[0][0], sum((reading for _, reading in readings), start=0 * x[0])
+    def estimate(field: ScalarField) -> tuple[Scalar, Scalar]:
+        readings = [read(field, x, jets) for jets in operator.jets(x, drawn)]
+        return readings[0][0], sum((reading for _, reading in readings), start=0 * x[0])
+
+    return apart(field, operator, x, estimate)

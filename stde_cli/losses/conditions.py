@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from stde_cli._types import Points, PRNGKey, Scalar, ScalarField, Values
 from stde_cli.estimators import AbstractEstimator
@@ -11,17 +12,36 @@ def condition_loss(
     estimator: AbstractEstimator,
     field: ScalarField,
     points: int,
+    factors: Float[Array, " conditions"] | None = None,
     *,
     key: PRNGKey,
 ) -> Scalar:
-    """sum over the PDE's conditions of weight * mean residual^2, on `points` fresh points each."""
+    """sum over the PDE's conditions of weight * mean residual^2, on `points` fresh points each.
+
+    With `factors`, each condition's weight is multiplied by its own.
+    """
     total = jnp.zeros(())
     for number, condition in enumerate(pde.conditions):
-        points_key, draw_key = jax.random.split(jax.random.fold_in(key, number))
-        x = condition.sample(points, key=points_key)
-        residual = condition_residuals(condition, estimator, field, x, key=draw_key)
-        total = total + condition.weight * jnp.mean(residual**2)
+        square = condition_square(pde, number, estimator, field, points, key=key)
+        weight = condition.weight if factors is None else condition.weight * factors[number]
+        total = total + weight * square
     return total
+
+
+def condition_square(
+    pde: AbstractPDE,
+    number: int,
+    estimator: AbstractEstimator,
+    field: ScalarField,
+    points: int,
+    *,
+    key: PRNGKey,
+) -> Scalar:
+    """mean residual^2 of one condition, at the points at which the sum over all has it."""
+    condition = pde.conditions[number]
+    points_key, draw_key = jax.random.split(jax.random.fold_in(key, number))
+    x = condition.sample(points, key=points_key)
+    return jnp.mean(condition_residuals(condition, estimator, field, x, key=draw_key) ** 2)
 
 
 def condition_residuals(

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from stde_cli._types import Point, Points, PRNGKey, RestrictedField, Scalar, ScalarField
+from stde_cli._types import Point, Points, PRNGKey, RestrictedField, Scalar, ScalarField, Values
 from stde_cli.directions import AbstractDirections, CoordinateDirections, Stratified, joined
+from stde_cli.domains import AbstractDomain
 from stde_cli.estimators import AbstractEstimator
 from stde_cli.losses.base import AbstractLoss
 from stde_cli.operators import Partial, differentiated, partial_sum
@@ -17,11 +18,14 @@ _FEW_COORDINATES = 6
 
 
 class GradientEnhanced(AbstractLoss):
-    """mean R^2 + weight/dim mean |grad R|^2, with one draw of directions (gPINN: Yu et al. 2022).
+    """mean R^2 + weight dim/points mean |grad R|^2, with one draw of directions.
 
-    Each point then says something of every coordinate, for one reverse pass through the restricted
-    field and the source. The gradient of a residual of order 1 that varies with the coordinates
-    alike has a square of order dim: divided by it, a weight of 1 suits every dimension.
+    Each point then says something of every coordinate (gPINN: Yu et al. 2022), for one reverse pass
+    through the restricted field and the source. The gradient is taken in coordinates of unit
+    spread, in which a linear residual has a gradient as large as itself. The residuals of a few
+    points in many coordinates press on as many directions as there are points, each dim/points
+    times as hard as the gradients press on all: that factor evens them out, so that a weight of 1
+    suits every dimension. Where points abound the gradients add little, and count little.
 
     With `components`, that many of the gradient's components are sampled instead, one from each of
     equal strata, with inverse-probability weights ([STDE] section 5.4). They are derivatives of the
@@ -51,7 +55,8 @@ class GradientEnhanced(AbstractLoss):
         def residual(field: ScalarField, x: Point) -> Scalar:
             return pde.residual(x, *estimator(field, pde.operators, x, drawn))
 
-        weights = jnp.ones(dim)
+        spread = jnp.broadcast_to(pde.domain.spread, (dim,))
+        weights = spread**2
         if self.components is None and _is_planned(pde, estimator):
 
             def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
@@ -62,7 +67,7 @@ class GradientEnhanced(AbstractLoss):
         else:
             count = min(self.components, dim)
             sampled = Stratified()(dim, count, key=jax.random.fold_in(key, 1))
-            weights = sampled.weights
+            weights = sampled.weights * spread[sampled.indices] ** 2
 
             def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
                 def along(shift: Float[Array, " components"]) -> Scalar:
@@ -72,8 +77,18 @@ class GradientEnhanced(AbstractLoss):
                 return jax.value_and_grad(along)(jnp.zeros(count, x.dtype))
 
         values, gradients = jax.vmap(at)(points)
-        squares = jnp.mean(gradients**2 @ weights)
-        return jnp.mean(values**2) + self.weight / dim * squares
+        # A sum, not a product with the weights: the squares are never written out.
+        squares = jnp.mean(jnp.sum(weights * gradients**2, axis=1))
+        return jnp.mean(values**2) + self.weight * dim / len(points) * squares
+
+
+def residual_and_gradient(
+    residual: ScalarField, points: Points, domain: AbstractDomain
+) -> tuple[Values, Points]:
+    """What a sum of squares makes the loss of: residuals and their gradients, scaled."""
+    values, gradients = jax.vmap(jax.value_and_grad(residual))(points)
+    count, dim = points.shape
+    return values / count**0.5, gradients * (dim**0.5 / count * domain.spread)
 
 
 def _is_planned(pde: AbstractPDE, estimator: AbstractEstimator) -> bool:

@@ -9,6 +9,10 @@ from stde_cli.operators.combination import Combination as Combination
 from stde_cli.operators.divergence import Divergence as Divergence
 from stde_cli.operators.drift import Drift as Drift
 from stde_cli.operators.gradient_norm import GradientNorm as GradientNorm
+from stde_cli.operators.known import KnowsLaplacian as KnowsLaplacian
+from stde_cli.operators.known import PartlyKnown as PartlyKnown
+from stde_cli.operators.known import Triple as Triple
+from stde_cli.operators.known import product_rule as product_rule
 from stde_cli.operators.laplacian import Laplacian as Laplacian
 from stde_cli.operators.partial import Partial as Partial
 from stde_cli.operators.partial_sums import PartialSum as PartialSum

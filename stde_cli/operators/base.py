@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from stde_cli._types import Point, PRNGKey, Scalar, ScalarField
 from stde_cli.directions import AbstractDirections, AbstractSampler
+from stde_cli.operators.known import KnowsLaplacian
 
 Span: TypeAlias = tuple[int, int] | None
 """The coordinates start ... stop - 1 that an operator acts on; None: all of them."""
@@ -40,6 +41,15 @@ class AbstractOperator(eqx.Module):
     @abstractmethod
     def exact(self, field: ScalarField, x: Point) -> Scalar:
         """The operator applied to `field` at x, by nested derivatives: slow, and the oracle."""
+
+    def of_known(
+        self, known: KnowsLaplacian, x: Point, rest: ScalarField | None = None
+    ) -> tuple[Scalar, Scalar] | None:
+        """known(x), and this operator of rest + known less that of rest, exactly.
+
+        None where that takes more than gradients and a Laplacian.
+        """
+        return None
 
     @abstractmethod
     def draw(self, sampler: AbstractSampler, batch: int, dim: int, *, key: PRNGKey) -> PyTree:

@@ -1,9 +1,18 @@
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from stde_cli._types import Point, PRNGKey, Scalar, ScalarField
 from stde_cli.directions import AbstractDirections, AbstractSampler, one_by_one
-from stde_cli.operators.base import AbstractOperator, Jets, Span, draw_within, gradient_within
+from stde_cli.operators.base import (
+    AbstractOperator,
+    Jets,
+    Span,
+    draw_within,
+    extent,
+    gradient_within,
+)
+from stde_cli.operators.known import KnowsLaplacian
 
 
 class GradientNorm(AbstractOperator):
@@ -16,6 +25,18 @@ class GradientNorm(AbstractOperator):
 
     def exact(self, field: ScalarField, x: Point) -> Scalar:
         return jnp.sum(gradient_within(field, x, self.span) ** 2)
+
+    def of_known(
+        self, known: KnowsLaplacian, x: Point, rest: ScalarField | None = None
+    ) -> tuple[Scalar, Scalar]:
+        """|grad (r + k)|^2 = |grad r|^2 + 2 grad r . grad k + |grad k|^2."""
+        over = extent(self.span, x.size)
+        value, gradient, _ = known.value_gradient_laplacian(x, over)
+        square = jnp.sum(gradient**2)
+        if rest is None:
+            return value, square
+        along = jnp.zeros_like(x).at[over.start : over.stop].set(gradient)
+        return value, square + 2 * jax.jvp(rest, (x,), (along,))[1]
 
     def draw(
         self, sampler: AbstractSampler, batch: int, dim: int, *, key: PRNGKey

@@ -3,7 +3,15 @@ import jax.numpy as jnp
 
 from stde_cli._types import Point, PRNGKey, Scalar, ScalarField
 from stde_cli.directions import AbstractDirections, AbstractSampler, one_by_one
-from stde_cli.operators.base import AbstractOperator, Jets, Span, draw_within, hessian_within
+from stde_cli.operators.base import (
+    AbstractOperator,
+    Jets,
+    Span,
+    draw_within,
+    extent,
+    hessian_within,
+)
+from stde_cli.operators.known import KnowsLaplacian
 
 
 class Laplacian(AbstractOperator):
@@ -13,6 +21,12 @@ class Laplacian(AbstractOperator):
 
     def exact(self, field: ScalarField, x: Point) -> Scalar:
         return jnp.trace(hessian_within(field, x, self.span))
+
+    def of_known(
+        self, known: KnowsLaplacian, x: Point, rest: ScalarField | None = None
+    ) -> tuple[Scalar, Scalar]:
+        value, _, laplacian = known.value_gradient_laplacian(x, extent(self.span, x.size))
+        return value, laplacian
 
     def draw(
         self, sampler: AbstractSampler, batch: int, dim: int, *, key: PRNGKey

@@ -8,9 +8,13 @@ With D = R^2 - |x|^2, grad D = -2x and Laplacian(D) = -2 dim, so
 and three sums over windows are all that is needed. [STDE] gives the solutions (appendix I.1); its
 code drops chain-rule factors in the three-body source, so the derivatives here are derived anew,
 beside each formula, and tested against nested derivatives.
+
+The gradients of these sums are in O(dim) too: a coordinate is in no more windows than a window has
+places, so each component is a sum over its places of derivatives along one column of windows.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -25,7 +29,10 @@ from stde_cli.pdes.trigonometry import sin_cos
 _BLOCK = 2048
 """Coordinates handled at once: the intermediates of 100 points stay in the processor's cache."""
 
-Terms = tuple[Float[Array, " windows"], Float[Array, " windows"], Float[Array, " windows"]]
+Column = Float[Array, " windows"]
+"""A number for each window; as coordinates, those in one place of every window."""
+
+Terms = tuple[Column, Column, Column]
 """For each window of coordinates its term t, sum_k x_k dt/dx_k and sum_k d^2t/dx_k^2."""
 
 Sums = Float[Array, "3"]
@@ -41,8 +48,11 @@ class AbstractSolution(eqx.Module):
     """Coordinates in a term: the least dimension that the solution makes sense in."""
 
     @abstractmethod
-    def terms(self, x: Float[Array, " coordinates"]) -> Terms:
-        """The terms of each window of x, before the coefficients."""
+    def terms(self, x: Sequence[Column]) -> Terms:
+        """The terms of each window, before the coefficients, from the columns of its coordinates.
+
+        Entry by entry, and from nothing but x: the gradient of the sums relies on it.
+        """
 
     def __call__(self, x: Point) -> Scalar:
         return self.value_and_laplacian(x)[0]
@@ -72,10 +82,10 @@ class TwoBody(AbstractSolution):
         self.radius = radius
         self.coefficients = jax.random.normal(key, (dim - 1,))
 
-    def terms(self, x: Float[Array, " coordinates"]) -> Terms:
-        sin, cos = sin_cos(x)
-        a, b = x[:-1], x[1:]
-        sin_a, sin_b, cos_a, cos_b = sin[:-1], sin[1:], cos[:-1], cos[1:]
+    def terms(self, x: Sequence[Column]) -> Terms:
+        a, b = x
+        sin_a, cos_a = sin_cos(a)
+        sin_b, cos_b = sin_cos(b)
         sin_h, cos_h = sin_cos(a + cos_b + b * cos_a)
         h_a, h_b = 1 - b * sin_a, cos_a - sin_b
         return (
@@ -100,36 +110,97 @@ class ThreeBody(AbstractSolution):
         self.radius = radius
         self.coefficients = jax.random.normal(key, (dim - 2,))
 
-    def terms(self, x: Float[Array, " coordinates"]) -> Terms:
-        a, b, c = x[:-2], x[1:-1], x[2:]
+    def terms(self, x: Sequence[Column]) -> Terms:
+        a, b, c = x
         ab, bc = a * b, b * c
         product = ab * c
         term = jnp.exp(product)
         return term, 3 * product * term, term * (bc**2 + (a * c) ** 2 + ab**2)
 
 
+@eqx.filter_custom_jvp
 def _sum_over_windows(solution: AbstractSolution, x: Point) -> Sums:
+    """sum_i c_i of each of the solution's terms."""
+    return _streamed(solution, solution.coefficients, x)
+
+
+@_sum_over_windows.def_jvp
+def _sum_over_windows_jvp(primals, tangents) -> tuple[Sums, Sums]:
+    """Linear in the tangents given, which are None where nothing moves; reversed, a gradient.
+
+    The slopes do not depend on the tangent. So the reverse pass, sum_n g_n slopes_n, is one loop
+    over the coordinates in which XLA computes all that is in the slopes, and writes its sum alone.
+    """
+    (solution, x), (d_solution, d_x) = primals, tangents
+    tangent = jnp.zeros(3, x.dtype)
+    if d_x is not None:
+        tangent += jnp.stack([jnp.sum(slope * d_x) for slope in _slopes(solution, x)])
+    if d_solution.coefficients is not None:
+        tangent += _streamed(solution, d_solution.coefficients, x)
+    return _sum_over_windows(solution, x), tangent
+
+
+def _columns(x: Float[Array, " coordinates"], windows: int, places: int) -> list[Column]:
+    """The coordinates x[k], x[k + 1], ... in place k of successive windows, for every k."""
+    return [x[k : k + windows] for k in range(places)]
+
+
+def _streamed(solution: AbstractSolution, coefficients: Column, x: Point) -> Sums:
     """sum_i c_i of each of the solution's terms, streamed over blocks of windows.
 
-    A straight sum would write an array of the batch's size for each of some ten intermediates;
-    a block of them fits in cache, which makes the source several times faster from 10 000
-    coordinates on, and its temporary memory independent of dim.
+    A straight sum would write an array of the batch's size for each of the terms; a block of them
+    fits in cache, and the temporary memory is independent of dim.
     """
-    coefficients = solution.coefficients
+    places = solution.window
     blocks = (coefficients.size - 1) // _BLOCK
 
-    def block_sums(x: Float[Array, " coordinates"], c: Float[Array, " windows"]) -> Sums:
-        # Stacked, the terms are written to cache once and multiplied by c in vector registers. As
-        # three products XLA would fuse each with its terms into a scalar loop, seven times slower.
-        return jnp.stack(solution.terms(x)) @ c
+    def block_sums(x: Float[Array, " coordinates"], c: Column) -> Sums:
+        # A matrix product: as jnp.sum(term * c) XLA would fuse it with its term into a scalar loop.
+        return jnp.stack([term @ c for term in solution.terms(_columns(x, c.size, places))])
 
-    # Reversed, for the gradient of the source, a block is computed anew rather than kept.
-    @jax.checkpoint
-    def add(sums: Sums, start: jax.Array) -> tuple[Sums, None]:
-        windows = lax.dynamic_slice_in_dim(x, start, _BLOCK + solution.window - 1)
-        c = lax.dynamic_slice_in_dim(coefficients, start, _BLOCK)
-        return sums + block_sums(windows, c), None
+    def block(start: jax.Array | int) -> tuple[Float[Array, " coordinates"], Column]:
+        windows = lax.dynamic_slice_in_dim(x, start, _BLOCK + places - 1)
+        return windows, lax.dynamic_slice_in_dim(coefficients, start, _BLOCK)
+
+    # The next block is cut out beside the arithmetic on this one: with a cut inside of its loops,
+    # XLA vectorises none of them and is up to six times slower.
+    def add(carry, next_start: jax.Array):
+        sums, (windows, c) = carry
+        return (sums + block_sums(windows, c), block(next_start)), None
 
     rest = blocks * _BLOCK
     sums = block_sums(x[rest:], coefficients[rest:])
-    return lax.scan(add, sums, jnp.arange(blocks) * _BLOCK)[0] if blocks else sums
+    if not blocks:
+        return sums
+    # The last block cut out is of no use: it lies where it fits.
+    next_starts = jnp.arange(1, blocks + 1) * _BLOCK
+    return lax.scan(add, (sums, block(0)), next_starts)[0][0]
+
+
+def _slopes(solution: AbstractSolution, x: Point) -> list[Float[Array, " dim"]]:
+    """The gradients of the three sums, sum_k c_{i-k} dt_{i-k}/d(place k) in component i.
+
+    With margins there are no borders: what is summed for component i is at place i of every array,
+    so that XLA makes one vector loop of it all. The coefficients' margins are zero; those of x can
+    be anything, and are its own entries, which XLA copies faster than it pads with zeros.
+    """
+    dim, places = x.size, solution.window
+    margin = places - 1
+    x = jnp.concatenate([x[:margin], x, x[dim - margin :]])
+    c = jnp.pad(solution.coefficients, margin)
+
+    def rates(place: int) -> Terms:
+        """Of the windows that have component i in this place."""
+        columns = _columns(x[margin - place :], dim, places)
+
+        def terms(column: Column) -> Terms:
+            return solution.terms([*columns[:place], column, *columns[place + 1 :]])
+
+        return jax.jvp(terms, (columns[place],), (jnp.ones(dim, x.dtype),))[1]
+
+    slopes = [jnp.zeros(dim, x.dtype)] * 3
+    for place in range(places):
+        start = margin - place
+        weighted = [c[start : start + dim] * rate for rate in rates(place)]
+        slopes = [slope + rate for slope, rate in zip(slopes, weighted, strict=True)]
+    return slopes

@@ -121,8 +121,11 @@ class Checkpoints:
         except Exception as error:
             raise self._damaged(step, error) from error
         _, static = eqx.partition(like, is_array)
-        leaves = [arrays[name] for name in expected]
-        structure = jax.tree.structure(eqx.filter(like, is_array))
+        found, structure = jax.tree_util.tree_flatten_with_path(eqx.filter(like, is_array))
+        leaves = [
+            arrays[_name(path)] if leaf.size else jnp.zeros(leaf.shape, leaf.dtype)
+            for path, leaf in found
+        ]
         return eqx.combine(jax.tree.unflatten(structure, leaves), static)
 
     def kept(self) -> str:
@@ -156,10 +159,17 @@ def _reserve(directory: Path, size: int) -> None:
 
 
 def _named_arrays(state: TrainerState) -> dict[str, Any]:
-    """The state's arrays, or their shapes, by path: "ansatz.network.first.weight" and so on."""
+    """The state's arrays, or their shapes, by path: "ansatz.network.first.weight" and so on.
+
+    Empty ones, which orbax does not save, are left out.
+    """
     arrays = eqx.filter(state, is_array)
     leaves, _ = jax.tree_util.tree_flatten_with_path(arrays)
-    return {jax.tree_util.keystr(p, simple=True, separator="."): leaf for p, leaf in leaves}
+    return {_name(path): leaf for path, leaf in leaves if leaf.size}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 @jax.jit

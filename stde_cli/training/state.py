@@ -8,10 +8,12 @@ from jaxtyping import Array, Int, PyTree
 
 from stde_cli._types import PRNGKey, ScalarField
 from stde_cli.ansatz import HardConstraint, trained
+from stde_cli.collocation import AbstractCollocation, Uniform
 from stde_cli.estimators import AbstractEstimator
 from stde_cli.losses import AbstractLoss
 from stde_cli.pdes import AbstractPDE
-from stde_cli.start import Units
+from stde_cli.start import AbstractStart, Units
+from stde_cli.weighting import AbstractWeighting, Fixed, Weights
 
 
 class Problem(eqx.Module):
@@ -24,9 +26,13 @@ class Problem(eqx.Module):
     points: int = eqx.field(static=True)
     condition_points: int = eqx.field(static=True)
     """Points of each condition beside the equation."""
-    units: Units
+    start: AbstractStart
     key: PRNGKey
     """Step n draws from fold_in(key, n) alone: a resumed run draws what an unbroken one would."""
+    redraw_every: int = eqx.field(static=True, default=1)
+    """Steps that share their points and directions: n above counts them as one."""
+    collocation: AbstractCollocation = Uniform()
+    weighting: AbstractWeighting = Fixed()
 
 
 class TrainerState(eqx.Module):
@@ -35,20 +41,27 @@ class TrainerState(eqx.Module):
     step: Int[Array, ""]
     ansatz: HardConstraint
     optimizer_state: PyTree
+    units: Units
+    """Found at the start, and the same from then on: a resumed run does not search anew."""
+    weights: Weights | None = None
+    """What `weighting` makes of the conditions."""
 
 
 def initial_state(
-    problem: Problem, make_network: Callable[..., ScalarField], *, key: PRNGKey
+    problem: Problem,
+    make_network: Callable[..., ScalarField],
+    *,
+    start_key: PRNGKey,
+    network_key: PRNGKey,
 ) -> TrainerState:
     """The state before the first step; `make_network(dim, key=)` draws the parameters."""
-    network = make_network(problem.pde.domain.dim, key=key)
-    # A copy: the loop donates the state's buffers, and the problem keeps its own.
-    scale = jnp.copy(problem.units.solution)
-    offset = jnp.copy(problem.units.offset)
     pde = problem.pde
-    ansatz = HardConstraint(network, pde.constraint, scale, offset, pde.lift)
+    guess, scale, units = problem.start(pde, problem.estimator, problem.points, key=start_key)
+    network = make_network(pde.domain.dim, key=network_key)
+    ansatz = HardConstraint(network, pde.constraint, scale, guess, pde.lift)
     optimizer_state = problem.optimizer.init(eqx.filter(ansatz, trained(ansatz)))
-    return TrainerState(jnp.zeros((), jnp.int32), ansatz, optimizer_state)
+    weights = problem.weighting.initial(len(pde.conditions))
+    return TrainerState(jnp.zeros((), jnp.int32), ansatz, optimizer_state, units, weights)
 
 
 def is_array(leaf: object) -> bool:

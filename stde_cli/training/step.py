@@ -1,34 +1,60 @@
+from functools import partial
+
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
 
 from stde_cli._types import Scalar
 from stde_cli.ansatz import trained
-from stde_cli.losses import condition_loss
+from stde_cli.losses import condition_loss, condition_square
 from stde_cli.training.state import Problem, TrainerState
 
 
 def training_step(problem: Problem, state: TrainerState) -> tuple[TrainerState, Scalar]:
-    """One step of the optimizer on fresh points and directions; the loss is that before the step.
+    """One step of the optimizer; the loss is that before the step.
 
-    A pure function of (problem, state).
+    Points and directions are fresh, or those of `redraw_every` steps. An optimizer that asks for
+    the loss elsewhere, as a line search does, asks at these same ones. A pure function of
+    (problem, state).
     """
-    step_key = jax.random.fold_in(problem.key, state.step)
+    pde, estimator, units = problem.pde, problem.estimator, state.units
+    step_key = jax.random.fold_in(problem.key, state.step // problem.redraw_every)
     points_key, loss_key = jax.random.split(step_key)
-    points = problem.pde.domain.sample_interior(problem.points, key=points_key)
+    # A third key, so that problems without conditions draw as they always have.
+    conditions_key = jax.random.fold_in(step_key, 2)
+    points = problem.collocation(pde, estimator, state.ansatz, problem.points, key=points_key)
     parameters, static = eqx.partition(state.ansatz, trained(state.ansatz))
 
-    def loss(parameters) -> Scalar:
+    def equation(parameters: PyTree) -> Scalar:
         field = eqx.combine(parameters, static)
-        pde, estimator, units = problem.pde, problem.estimator, problem.units
-        value = problem.loss(pde, estimator, field, points, key=loss_key) / units.loss
+        return problem.loss(pde, estimator, field, points, key=loss_key) / units.loss
+
+    def condition(number: int, parameters: PyTree) -> Scalar:
+        field, count = eqx.combine(parameters, static), problem.condition_points
+        square = condition_square(pde, number, estimator, field, count, key=conditions_key)
+        return square / units.conditions
+
+    def gradient_norms() -> Float[Array, " terms"]:
+        terms = [equation, *(partial(condition, number) for number in range(len(pde.conditions)))]
+        return jnp.stack([optax.global_norm(jax.grad(term)(parameters)) for term in terms])
+
+    weights = state.weights
+    if pde.conditions:
+        weights = problem.weighting(weights, state.step, gradient_norms)
+
+    def loss(parameters: PyTree) -> Scalar:
+        value = equation(parameters)
         if not pde.conditions:
             return value
-        # A third key, so that problems without conditions draw as they always have.
-        key = jax.random.fold_in(step_key, 2)
-        beside = condition_loss(pde, estimator, field, problem.condition_points, key=key)
+        field, count = eqx.combine(parameters, static), problem.condition_points
+        beside = condition_loss(pde, estimator, field, count, weights, key=conditions_key)
         return value + beside / units.conditions
 
     value, gradient = jax.value_and_grad(loss)(parameters)
-    updates, optimizer_state = problem.optimizer.update(gradient, state.optimizer_state, parameters)
+    updates, optimizer_state = optax.with_extra_args_support(problem.optimizer).update(
+        gradient, state.optimizer_state, parameters, value=value, grad=gradient, value_fn=loss
+    )
     ansatz = eqx.combine(eqx.apply_updates(parameters, updates), static)
-    return TrainerState(state.step + 1, ansatz, optimizer_state), value
+    return TrainerState(state.step + 1, ansatz, optimizer_state, units, weights), value

@@ -120,6 +120,14 @@ def test_every_part_of_a_product_is_as_likely_on_its_boundary() -> None:
     check_mean(ends.astype(float), 0.5)
 
 
+@pytest.mark.parametrize("domain", [BOX, Ball(3, 2.0), Gaussian(2, 0.5), WHOLE], ids=repr)
+def test_spread_is_the_standard_deviation_of_each_coordinate(domain: AbstractDomain) -> None:
+    x = inside(domain)
+    spread = np.broadcast_to(domain.spread, domain.dim)
+    for column, deviation in zip((x - x.mean(axis=0)).T, spread, strict=True):
+        check_mean(column**2, deviation**2)
+
+
 @pytest.mark.parametrize("domain", [BOX, Ball(3), Gaussian(2), WHOLE], ids=repr)
 def test_the_same_key_draws_the_same_points(domain: AbstractDomain) -> None:
     assert np.array_equal(inside(domain), inside(domain))

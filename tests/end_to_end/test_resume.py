@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -93,3 +94,29 @@ def test_a_run_that_turns_non_finite_stops_and_keeps_the_last_good_state(tmp_pat
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "failed"
     assert all(np.isfinite(array).all() for array in read_arrays(tmp_path / "run").values())
+
+
+def test_a_run_from_least_squares_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    """Start, network and loss with all their parts; and its values can be asked for."""
+    parts = ("start=least_squares", "network=additive_mlp", "loss=gradient_enhanced")
+    small = ("dim=5", "steps=4", "checkpoint.every=2", "network.width=4", "evaluation.points=10")
+    stde("solve", *small, *parts, "estimator.batch=2", "run_dir=run", cwd=tmp_path).check()
+    run = tmp_path / "run"
+    whole = read_arrays(run)
+    assert {"ansatz.guess.powers", "ansatz.guess.polynomials.readout", "units.loss"} <= set(whole)
+    # As if it had been stopped after two steps.
+    shutil.rmtree(run / "checkpoints" / "4")
+    summary = json.loads((run / "summary.json").read_text())
+    summary |= {"status": "interrupted", "steps": 2}
+    (run / "summary.json").write_text(json.dumps(summary))
+    stde("resume", "run", cwd=tmp_path).check()
+    resumed = read_arrays(run)
+    assert resumed.keys() == whole.keys()
+    for name in whole:
+        np.testing.assert_array_equal(resumed[name], whole[name])
+    assert resumed["step"] == 4
+
+    np.save(tmp_path / "points.npy", np.full((3, 5), 0.1))
+    asked = ("--points", "points.npy", "--derivatives", "laplacian,u_x3", "--out", "values.npy")
+    stde("predict", "run", *asked, cwd=tmp_path).check()
+    assert np.isfinite(np.load(tmp_path / "values.npy")).all()

@@ -8,10 +8,10 @@ import pytest
 
 from stde_cli.ansatz import HardConstraint
 from stde_cli.constraints import VanishOnSphere
-from stde_cli.networks import MLP, WeightSharing
+from stde_cli.networks import MLP, AdditiveMLP, WeightSharing
 from stde_cli.prng import make_key
 from stde_cli.training.state import parameter_count
-from tests.helpers import point_inside, random_network
+from tests.helpers import point_inside, quick, random_network
 
 # [STDE] table 10: (dim, block size): trainable numbers of the network of width 128, depth 4.
 TABLE_10 = {
@@ -89,6 +89,29 @@ def test_weight_sharing_is_a_convolution_before_an_mlp(float64, block_size):
         ]
     )
     np.testing.assert_allclose(network(x), network.mlp(jnp.asarray(blocks)), rtol=1e-13)
+
+
+def test_an_additive_network_is_an_mlp_and_a_readout_of_windows(float64):
+    network, x = random_network(6, "additive_mlp", window=3, degree=2), point_inside(6)
+    readout, y = 10 / np.sqrt(6) * network.polynomials.readout, [*x, 0.0, 0.0]
+    expected = network.mlp(x) + sum(
+        sum(c * monomial for c, monomial in zip(column, monomials, strict=True))
+        for m, column in enumerate(readout.T)
+        for a, b, c in [y[m : m + 3]]
+        for monomials in [(a, a * a, a * b, a * c)]
+    )
+    np.testing.assert_allclose(network(x), expected, rtol=1e-12)
+
+
+def test_an_additive_network_starts_at_zero():
+    network = AdditiveMLP(8, width=4, key=make_key(0))
+    assert quick(lambda x: network(x))(point_inside(8)) == 0
+    slopes = quick(jax.grad(lambda network, x: network(x)))(network, point_inside(8))
+    assert slopes.mlp.last.weight.any()
+    # Of a window's terms those of its last member alone, which have no coordinate after it, vanish.
+    assert slopes.polynomials.readout[:, :-1].all()
+    with pytest.raises(ValueError, match="a window of 0 coordinates is empty"):
+        AdditiveMLP(8, window=0, key=make_key(0))
 
 
 @pytest.mark.parametrize("block_size", [4, 7, 11])

@@ -1,11 +1,20 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stde_cli.pdes import ThreeBody, TwoBody
+from stde_cli.pdes import AllenCahn, ThreeBody, TwoBody, solutions
 from stde_cli.prng import make_key
-from tests.helpers import EQUATIONS, filled, laplacian, point_inside, quick, random_pde
+from tests.helpers import (
+    EQUATIONS,
+    filled,
+    laplacian,
+    point_inside,
+    quick,
+    random_pde,
+    relative_difference,
+)
 
 
 def two_body(x, c):
@@ -81,13 +90,42 @@ def test_streamed_sums_are_the_sums(float64, solution, dim):
     c, x = pde.solution.coefficients, point_inside(dim)
 
     def unstreamed(x):
-        term, radial, second = (jnp.sum(c * part) for part in pde.solution.terms(x))
+        columns = [x[k : k + c.size] for k in range(pde.solution.window)]
+        term, radial, second = (jnp.sum(c * part) for part in pde.solution.terms(columns))
         distance = 1 - jnp.sum(x**2)
         return distance * term, -2 * dim * term - 4 * radial + distance * second
 
     ours, theirs = quick(lambda x: (pde.solution.value_and_laplacian(x), unstreamed(x)))(x)
     np.testing.assert_allclose(ours, theirs, rtol=1e-11)
     np.testing.assert_allclose(ours[0], (1 - x @ x) * SUMS[solution](x, c), rtol=1e-11)
+
+
+@pytest.mark.parametrize("dim", [4, 11])
+@pytest.mark.parametrize("solution", SUMS)
+def test_derivatives_of_the_source(float64, solution, dim, monkeypatch):
+    """Gradients, in every mode, and those by the coefficients, in one block and in several."""
+    monkeypatch.setattr(solutions, "_BLOCK", 4)
+    pde = filled(lambda: random_pde(dim, AllenCahn, solution), scale=1)
+    x = point_inside(dim)
+
+    def formula(c, x):
+        def u(x):
+            return (1 - x @ x) * SUMS[solution](x, c)
+
+        return laplacian(u, x) + u(x) - u(x) ** 3
+
+    def source(c, x):
+        return eqx.tree_at(lambda p: p.solution.coefficients, pde, c).source(x)
+
+    def derivatives(f):
+        arguments = pde.solution.coefficients, x
+        by_both = jax.grad(f, argnums=(0, 1))(*arguments)
+        along = jax.jvp(f, arguments, arguments)[1]
+        return *by_both, along, jax.hessian(f, argnums=1)(*arguments)
+
+    ours, theirs = quick(lambda: (derivatives(source), derivatives(formula)))()
+    for actual, expected in zip(ours, theirs, strict=True):
+        assert relative_difference(actual, expected) < 1e-10
 
 
 @pytest.mark.parametrize("dim", [10, 1000, 20_000])

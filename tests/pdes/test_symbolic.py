@@ -28,6 +28,7 @@ from tests.helpers import (
     dense_matrix,
     jaxpr_shapes,
     quick,
+    random_guess,
     random_network,
 )
 
@@ -460,7 +461,8 @@ def test_the_ansatz_restricts_itself(
     parameters = {"i_c": _random.standard_normal(dim)}
     changes: dict[str, Any] = {"parameters": parameters, "constraint": constraint, "lift": lift}
     pde = symbolic(**LARGE | changes, dim=dim)
-    ansatz = HardConstraint(random_network(dim + 1), pde.constraint, 2.0, 0.3, pde.lift)
+    guess = random_guess(pde.constraint, pde.layout.family_range, single=(0,))
+    ansatz = HardConstraint(random_network(dim + 1), pde.constraint, 2.0, guess, pde.lift)
     if directions == "dense":
         vectors = jnp.asarray(_random.standard_normal((3, dim + 1)))
         directions = DenseDirections(vectors, jnp.ones(3))
@@ -482,8 +484,9 @@ def test_no_array_of_directions_times_dim(drawn: str) -> None:
     pde = symbolic(**LARGE, dim=dim)
     sampler = Stratified() if drawn == "coordinates" else Dense("rademacher")
     estimator = STDE(sampler, directions)
-    network = random_network(dim + 1, width=3)
-    ansatz = HardConstraint(network, pde.constraint, 1.0, 0.0, pde.lift)
+    network = random_network(dim + 1, "additive_mlp", width=3)
+    guess = random_guess(pde.constraint, pde.layout.family_range, single=(0,))
+    ansatz = HardConstraint(network, pde.constraint, 1.0, guess, pde.lift)
     parameters, static = eqx.partition(ansatz, eqx.is_inexact_array)
     x = jnp.zeros((points, dim + 1))
 

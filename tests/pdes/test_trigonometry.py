@@ -45,3 +45,12 @@ def test_double_precision_is_the_library(float64):
     assert sin.dtype == jnp.float64
     np.testing.assert_array_equal(sin, jnp.sin(x))
     np.testing.assert_array_equal(cos, jnp.cos(x))
+
+
+def test_derivatives_are_as_accurate_as_values():
+    x = jnp.linspace(-50, 50, 100_001, dtype=jnp.float32)
+    (sin, cos), (sin_rate, cos_rate) = jax.jit(
+        lambda x: jax.jvp(sin_cos, (x,), (jnp.full_like(x, 2),))
+    )(x)
+    np.testing.assert_array_equal(sin_rate, 2 * cos)
+    np.testing.assert_array_equal(cos_rate, -2 * sin)

@@ -11,11 +11,12 @@ from stde_cli.estimators import STDE
 from stde_cli.losses import Residual, UnbiasedResidual
 from stde_cli.networks import MLP
 from stde_cli.prng import make_key
+from stde_cli.start import FromNetwork
 from stde_cli.training import schedules
 from stde_cli.training.loop import MAX_STEPS_PER_CALL, Executable, advance
 from stde_cli.training.state import Problem, initial_state, parameter_count, state_bytes
 from stde_cli.training.step import training_step
-from tests.helpers import plain_units, random_pde
+from tests.helpers import random_pde
 
 STEPS = 23
 make_network = partial(MLP, width=8, depth=3)
@@ -29,13 +30,13 @@ def make_problem(seed=0, loss=None):
         optimizer=optax.adam(1e-2),
         points=16,
         condition_points=1,
-        units=plain_units(),
+        start=FromNetwork(),
         key=make_key(seed),
     )
 
 
 def first_state(problem, seed=1):
-    return initial_state(problem, make_network, key=make_key(seed))
+    return initial_state(problem, make_network, start_key=make_key(0), network_key=make_key(seed))
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +177,9 @@ def test_memory_is_known_before_any_parameter_exists(problem, executable):
     assert (
         parameter_count(abstract.ansatz.network) == parameter_count(concrete.ansatz.network) == 129
     )
-    # Adam keeps two numbers for each parameter; both it and the state count their steps, and
-    # the ansatz has its unit and offset.
-    assert state_bytes(abstract) == state_bytes(concrete) == 4 * (3 * 129 + 4)
+    # Adam keeps two numbers for each parameter; both it and the state count their steps, the
+    # ansatz has its unit and the two powers of its guess, and the losses have their units.
+    assert state_bytes(abstract) == state_bytes(concrete) == 4 * (3 * 129 + 2 + 3 + 2)
     assert executable.argument_memory_bytes >= state_bytes(abstract)
     assert executable.temp_memory_bytes > 0
 
