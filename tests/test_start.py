@@ -294,7 +294,14 @@ WITHIN = {
 }
 
 
-@pytest.mark.parametrize("name", WITHIN)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "poisson",
+        pytest.param("semilinear", marks=pytest.mark.slow),
+        pytest.param("heat", marks=pytest.mark.slow),
+    ],
+)
 def test_a_solution_that_is_a_guess_is_found(name: str, float64: None) -> None:
     """Whatever the estimator: no operator here need be sampled."""
     texts, start = WITHIN[name]
