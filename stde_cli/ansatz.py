@@ -37,7 +37,7 @@ class HardConstraint(eqx.Module):
 
     def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
         def part(field: ScalarField | None) -> RestrictedField:
-            return restrict(_Zero() if field is None else field, x, directions)
+            return restrict(Zero() if field is None else field, x, directions)
 
         lift, guess, network = part(self.lift), part(self.guess), part(self.network)
         constraint = self.constraint.restrict(x, directions)
@@ -67,10 +67,12 @@ def without_network(
         return _Sum(parts)
     if isinstance(lift, KnowsLaplacian):
         return _Sum([*parts, lift])
-    return HardConstraint(_Zero(), constraint, guess=guess, lift=lift)
+    return HardConstraint(Zero(), constraint, guess=guess, lift=lift)
 
 
-class _Zero(eqx.Module):
+class Zero(eqx.Module):
+    """u = 0."""
+
     def __call__(self, x: Point) -> Scalar:
         return 0 * x[0]
 

@@ -11,6 +11,8 @@ from jaxtyping import Array, Int, PyTree
 from stde_cli._types import PRNGKey, Scalar
 
 Unknowns = TypeVar("Unknowns")
+_PROBES = 4
+"""Random signs for the columns' lengths, which need be right to a factor of two or so."""
 _Carry: TypeAlias = tuple[Any, PyTree, Any, Scalar]
 """The solution so far, the residuals left, the direction of the next step, the slope's square."""
 
@@ -50,9 +52,6 @@ def step(
     start = jax.tree.map(jnp.zeros_like, slope), left, slope, _dot(slope, slope)
     y = lax.fori_loop(0, iterations, iterate, start)[0]
     return jax.tree.map(lambda a, s, b: a + s * b, at, scales, y)
-
-
-_PROBES = 4
 
 
 def _scales(transposed: Callable[[PyTree], Unknowns], r: PyTree, *, key: PRNGKey) -> Unknowns:

@@ -153,6 +153,8 @@ class _Session:
         if restored is None:
             needed += executable.argument_memory_bytes
         _check_memory(config, needed, "a training step takes")
+        if restored is None:
+            console.stage("finding where to start")
         state = restored or eqx.filter_jit(self.built.initialise)()
         problem = self.built.problem
         self.evaluator = Evaluator(problem.pde, problem.estimator, problem.points)

@@ -7,7 +7,7 @@ from jax import lax
 from jaxtyping import Array, Int
 
 from stde_cli._types import Points, PRNGKey, Scalar
-from stde_cli.ansatz import without_network
+from stde_cli.ansatz import Zero, without_network
 from stde_cli.estimators import AbstractEstimator
 from stde_cli.guess import no_guess
 from stde_cli.losses import condition_residuals
@@ -57,12 +57,11 @@ def _size_of_data(
     pde: AbstractPDE, estimator: AbstractEstimator, x: Points, *, key: PRNGKey
 ) -> Scalar:
     """The root mean square of the lift, or of the conditions' values; 1 where both are zero."""
-
     squares = [] if pde.lift is None else [jnp.mean(jax.vmap(pde.lift)(x) ** 2)]
     for number, condition in enumerate(pde.conditions):
         points_key, draw_key = jax.random.split(jax.random.fold_in(key, number))
         points = condition.sample(len(x), key=points_key)
-        residuals = condition_residuals(condition, estimator, _zero, points, key=draw_key)
+        residuals = condition_residuals(condition, estimator, Zero(), points, key=draw_key)
         squares.append(jnp.mean(residuals**2))
     largest = jnp.max(jnp.stack([jnp.zeros(()), *squares]))
     return jnp.where(largest > 0, jnp.sqrt(largest), 1.0)
@@ -99,10 +98,6 @@ def _residual_of_multiples(
         return jax.vmap(pde.lhs)(x, u, found) - source
 
     return residual
-
-
-def _zero(x: jax.Array) -> Scalar:
-    return jnp.zeros((), x.dtype)
 
 
 def _least(residual: Callable[[Scalar], jax.Array]) -> Scalar:

@@ -38,7 +38,9 @@ def test_points_follow_the_residual(options, mean) -> None:
 
 
 def test_points_are_candidates_without_repetition() -> None:
-    field = lambda x: x[0] ** 2  # noqa: E731
+    def field(x):
+        return x[0] ** 2
+
     x = chosen(ByResidual(candidates=3), field, 10)[0]
     assert len(set(x.tolist())) == 10
     everything = chosen(ByResidual(candidates=1), field, 10)[0]
