@@ -1,5 +1,3 @@
-import sys
+from stde_cli.cli.main import program
 
-from stde_cli.cli.main import main
-
-sys.exit(main())
+program()

@@ -6,24 +6,30 @@ from typing import Any, TypeAlias, TypeVar
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from stde_cli._types import PRNGKey, Scalar
 
 Unknowns = TypeVar("Unknowns")
 _PROBES = 4
 """Random signs for the columns' lengths, which need be right to a factor of two or so."""
-_Carry: TypeAlias = tuple[Any, PyTree, Any, Scalar]
-"""The solution so far, the residuals left, the direction of the next step, the slope's square."""
+_Carry: TypeAlias = tuple[Int[Array, ""], Any, PyTree, Any, Scalar]
+"""Iterations done, the solution so far, residuals left, next step's direction, slope's square."""
 
 
 def step(
-    residuals: Callable[[Unknowns], PyTree], at: Unknowns, iterations: int, *, key: PRNGKey
+    residuals: Callable[[Unknowns], PyTree],
+    at: Unknowns,
+    iterations: int,
+    *,
+    tolerance: float = 1e-3,
+    key: PRNGKey,
 ) -> Unknowns:
     """One Gauss-Newton step from `at`: the least squares solution of the linearised residuals.
 
     CGLS (Hestenes and Stiefel 1952; Bjorck, "Numerical Methods for Least Squares Problems", 1996,
-    algorithm 7.4.1) in unknowns scaled to columns of length one. Ended after `iterations`, which
+    algorithm 7.4.1) in unknowns scaled to columns of length one. Ended after `iterations`, or where
+    the residuals are all but orthogonal to the columns: |J^T r|^2 below `tolerance` |r|^2. That
     regularises: directions that the residuals hardly see stay as they are.
     """
     r, forward = jax.linearize(residuals, at)
@@ -39,18 +45,23 @@ def step(
     left = jax.tree.map(jnp.negative, r)
     slope = apply_transposed(left)
 
-    def iterate(_: Int[Array, ""], carry: _Carry) -> _Carry:
-        y, left, direction, square = carry
+    def unfinished(carry: _Carry) -> Bool[Array, ""]:
+        done, _, left, _, square = carry
+        return (done < iterations) & (square > tolerance * _dot(left, left))
+
+    def iterate(carry: _Carry) -> _Carry:
+        done, y, left, direction, square = carry
         image = apply(direction)
         length = _over(square, _dot(image, image))
         y = _plus(y, length, direction)
         left = _plus(left, -length, image)
         slope = apply_transposed(left)
         next_square = _dot(slope, slope)
-        return y, left, _plus(slope, _over(next_square, square), direction), next_square
+        direction = _plus(slope, _over(next_square, square), direction)
+        return done + 1, y, left, direction, next_square
 
-    start = jax.tree.map(jnp.zeros_like, slope), left, slope, _dot(slope, slope)
-    y = lax.fori_loop(0, iterations, iterate, start)[0]
+    start = jnp.zeros((), int), jax.tree.map(jnp.zeros_like, slope), left, slope, _dot(slope, slope)
+    y = lax.while_loop(unfinished, iterate, start)[1]
     return jax.tree.map(lambda a, s, b: a + s * b, at, scales, y)
 
 

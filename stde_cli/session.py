@@ -6,7 +6,6 @@ import time
 from contextlib import ExitStack, suppress
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,7 +23,7 @@ from stde_cli.resources import (
 from stde_cli.runs import RunDirectory
 from stde_cli.tracking import Tracker
 from stde_cli.tracking.console import Progress, RunConsole
-from stde_cli.training import Chunk, Executable, TrainerState, advance
+from stde_cli.training import Chunk, Executable, Initialisation, TrainerState, advance
 from stde_cli.training.checkpoint import Checkpoints
 from stde_cli.training.state import parameter_count, state_bytes
 
@@ -147,21 +146,16 @@ class _Session:
     def _train(self, restored: TrainerState | None) -> None:
         console, config = self.console, self.config
         console.stage("compiling")
-        executable = Executable(self.built.problem, self.abstract)
+        problem = self.built.problem
+        executable = Executable(problem, self.abstract)
         self.summary["compile_seconds"] = executable.compile_seconds
         needed = executable.temp_memory_bytes
         if restored is None:
             needed += executable.argument_memory_bytes
         _check_memory(config, needed, "a training step takes")
-        if restored is None:
-            console.stage("finding where to start")
-        state = restored or eqx.filter_jit(self.built.initialise)()
-        problem = self.built.problem
+        state = restored or self._first_state()
         self.evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
         self.saved_at = time.monotonic()
-        if self.interrupts.received and restored is None:
-            name = self.interrupts.received.name
-            raise Interrupted(f"stopped by {name} before the first step", self.interrupts.received)
         console.stage(f"training from step {int(state.step)}")
         for chunk in advance(
             executable,
@@ -173,6 +167,20 @@ class _Session:
             state = chunk.state
             self._after(chunk)
         self._finish(state)
+
+    def _first_state(self) -> TrainerState:
+        initialisation = Initialisation(self.built.initialise)
+        self.summary["compile_seconds"] += initialisation.compile_seconds
+        needed, mend = initialisation.memory_bytes, f"{_SMALLER}, or start=trivial_solution"
+        _check_memory(self.config, needed, "finding where to start takes", mend)
+        self.console.stage("finding where to start")
+        state = initialisation(between=self._stop_before_the_first_step)
+        self._stop_before_the_first_step()
+        return state
+
+    def _stop_before_the_first_step(self) -> None:
+        if signal := self.interrupts.received:
+            raise Interrupted(f"stopped by {signal.name} before the first step", signal)
 
     def _restore(self) -> TrainerState:
         state = self.checkpoints.restore(self.abstract)
@@ -321,12 +329,12 @@ def _check_room(config: DictConfig, run: RunDirectory, state: TrainerState) -> N
         )
 
 
-def _check_memory(config: DictConfig, needed: int, what: str) -> None:
+def _check_memory(config: DictConfig, needed: int, what: str, mend: str = _SMALLER) -> None:
     available = available_memory_bytes()
     if config.runtime.check_memory and available is not None and needed > available:
         raise UsageError(
             "dim",
             config.dim,
             f"{what} {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free",
-            f"{_SMALLER}, or set runtime.check_memory=false to try all the same",
+            f"{mend}, or set runtime.check_memory=false to try all the same",
         )

@@ -27,10 +27,27 @@ def start():
 
 
 def test_a_linear_problem_takes_one_step(float64: None) -> None:
-    found = quick(lambda at: least_squares.step(residuals, at, 60, key=make_key(0)))(start())
+    found = quick(lambda at: least_squares.step(residuals, at, 60, tolerance=0.0, key=make_key(0)))(
+        start()
+    )
     expected = np.linalg.lstsq(A, B)[0]
     np.testing.assert_allclose(found["vector"], expected[:3], rtol=1e-8)
     np.testing.assert_allclose(found["matrix"].ravel(), expected[3:], rtol=1e-8)
+
+
+def test_ends_where_the_residuals_are_all_but_orthogonal_to_the_columns(float64: None) -> None:
+    def largest_cosine(tolerance: float) -> float:
+        step = quick(
+            lambda x: least_squares.step(
+                lambda x: A @ x - B, x, 60, tolerance=tolerance, key=make_key(0)
+            )
+        )
+        left = A @ step(jnp.ones(7)) - B
+        return np.max(np.abs(A.T @ left) / np.linalg.norm(A, axis=0) / np.linalg.norm(left))
+
+    # The columns' lengths are right to a factor of two or so.
+    assert 1e-4 < largest_cosine(0.1) < 2 * 0.1**0.5
+    assert largest_cosine(0.0) < 1e-8
 
 
 def test_each_iteration_lowers_the_residual(float64: None) -> None:

@@ -7,11 +7,16 @@ figure of its own; the errors that are measured in passing count nowhere.
 import math
 from typing import NamedTuple
 
-import equinox as eqx
 from omegaconf import DictConfig
 
 from stde_cli.benchmarks.child import Report
-from stde_cli.benchmarks.training import fitting_executable, fitting_shapes, take_steps, timed
+from stde_cli.benchmarks.training import (
+    fitting_executable,
+    fitting_initialisation,
+    fitting_shapes,
+    take_steps,
+    timed,
+)
 from stde_cli.config.build import build, configure_jax
 from stde_cli.errors import UsageError
 from stde_cli.metrics import Evaluator
@@ -68,7 +73,8 @@ def measure(config: DictConfig, report: Report) -> Figures:
         why = f"pde={config.choices.get('pde')} has no known solution to take errors against"
         raise UsageError("bench.until", until, why, "set bench.until=null, or give pde.solution")
     executable = fitting_executable(config, problem, abstract)
-    state, drawing = timed(eqx.filter_jit(built.initialise))
+    initialisation = fitting_initialisation(config, built)
+    state, drawing = timed(initialisation)
     evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
     planned = config.steps
     every = config.evaluation.every or max(1, planned // 100)
@@ -99,7 +105,7 @@ def measure(config: DictConfig, report: Report) -> Figures:
         best_rel_l2_error=best if math.isfinite(best) else None,
         steps_per_second=step / train_seconds if step else None,
         compile_seconds=(
-            building.compile_seconds + executable.compile_seconds + drawing.compile_seconds
+            building.compile_seconds + executable.compile_seconds + initialisation.compile_seconds
         ),
         peak_memory_mb=peak_memory_mb(),
         device=device_name(),

@@ -7,13 +7,17 @@ import time
 from statistics import median
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from omegaconf import DictConfig
 
 from stde_cli.benchmarks.child import Report
-from stde_cli.benchmarks.training import fitting_executable, fitting_shapes, take_steps
+from stde_cli.benchmarks.training import (
+    fitting_executable,
+    fitting_initialisation,
+    fitting_shapes,
+    take_steps,
+)
 from stde_cli.config.build import build, configure_jax
 from stde_cli.resources import device_name, peak_memory_mb
 from stde_cli.training.state import parameter_count
@@ -57,7 +61,7 @@ def measure(config: DictConfig, report: Report) -> Figures:
     bandwidth = _bandwidth()
     built = build(config)
     executable = fitting_executable(config, built.problem, abstract)
-    state = eqx.filter_jit(built.initialise)()
+    state = fitting_initialisation(config, built)()
     per_call = config.train.steps_per_call
     state, _ = take_steps(executable, state, 1, per_call)
     state, once = take_steps(executable, state, 1, per_call)

@@ -11,9 +11,15 @@ from jax import monitoring
 from omegaconf import DictConfig
 
 from stde_cli.benchmarks.child import Unmeasured
-from stde_cli.config.build import abstract_state
+from stde_cli.config.build import Built, abstract_state
 from stde_cli.resources import available_memory_bytes
-from stde_cli.training import MAX_STEPS_PER_CALL, Executable, Problem, TrainerState
+from stde_cli.training import (
+    MAX_STEPS_PER_CALL,
+    Executable,
+    Initialisation,
+    Problem,
+    TrainerState,
+)
 from stde_cli.training.state import state_bytes
 
 Made = TypeVar("Made")
@@ -39,6 +45,17 @@ def fitting_executable(config: DictConfig, problem: Problem, abstract: TrainerSt
     executable = Executable(problem, abstract)
     _check_memory(config, executable.argument_memory_bytes + executable.temp_memory_bytes)
     return executable
+
+
+def fitting_initialisation(config: DictConfig, built: Built) -> Initialisation:
+    """The compiled search for the first state.
+
+    Raises:
+        Unmeasured: it does not fit the memory that is free.
+    """
+    initialisation = Initialisation(built.initialise)
+    _check_memory(config, initialisation.memory_bytes)
+    return initialisation
 
 
 def _check_memory(config: DictConfig, needed: int) -> None:

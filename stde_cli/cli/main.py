@@ -1,7 +1,9 @@
 """`stde COMMAND ...`: find the command, run it, turn its errors into one line and a status."""
 
 import importlib
+import os
 import sys
+from typing import NoReturn
 
 from stde_cli import __version__
 from stde_cli.errors import Interrupted, StdeError, UsageError
@@ -17,6 +19,9 @@ COMMANDS = {
     "doctor": "devices, memory, versions: what would stop a run",
     "completion": "the tab completion of bash, zsh or fish",
 }
+
+_INTERRUPTED = (130, 143)
+"""The statuses of a process that SIGINT or SIGTERM ends."""
 
 _HELP = """\
 Solve high-dimensional and high-order PDEs by the Stochastic Taylor Derivative Estimator.
@@ -57,6 +62,17 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", 2)
+
+
+def program() -> NoReturn:
+    """`main` as a process of its own."""
+    status = main()
+    if status in _INTERRUPTED:
+        # A computation that was left goes on in XLA's threads: Python would wait for its end.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _run(name: str, arguments: list[str]) -> int:

@@ -23,6 +23,10 @@ _NUMBERS = 1_000_000
 _FEWEST_POINTS, _MOST_POINTS = 8, 5_000
 _PLENTY = 4
 """Points for each unknown, from which on the residuals' gradients are not needed."""
+_POINTS_PER_TERM = 2
+"""Each point has a gradient component for every position, to tell a position's terms apart."""
+_GRADIENT_WEIGHT = 30.0
+"""Residuals at few points can be interpolated by way of many unknowns; their gradients cannot."""
 
 _Coefficients: TypeAlias = tuple[Array, Array, Array]
 """A guess's: of the radial part, of the shared terms and of the windows'."""
@@ -37,16 +41,17 @@ class FromLeastSquares(AbstractStart):
 
     Args:
         window: neighbouring coordinates in a polynomial.
-        degree: of the polynomials; with 0 the radial part alone is fitted.
+        degree: of the polynomials, lower where there is no room for points to tell their terms
+            apart; with 0 the radial part alone is fitted.
         rounds: Gauss-Newton steps; an equation that is linear in u needs more than one only
             because each sees other points.
-        iterations: of conjugate gradients in each.
+        iterations: of conjugate gradients in each, at most.
     """
 
     window: int = 3
     degree: int = 3
     rounds: int = 4
-    iterations: int = 20
+    iterations: int = 40
 
     def __check_init__(self) -> None:
         for name, least in (("window", 1), ("degree", 0), ("rounds", 1), ("iterations", 1)):
@@ -59,16 +64,9 @@ class FromLeastSquares(AbstractStart):
         first = FromTrivialSolution()(pde, estimator, points, key=key)
         if _is_exact_in_one_pass(pde):
             estimator = Exact()
-        layout = pde.layout
-        polynomials = WindowPolynomials(
-            layout.family_range,
-            single=tuple(layout.names.values()),
-            window=self.window,
-            degree=self.degree,
-        )
-        guess = Guess(first.guess.powers, pde.constraint, polynomials)
-        misfit = _Misfit(pde, estimator, first.units)
         fitted = max(_FEWEST_POINTS, min(_MOST_POINTS, _NUMBERS // pde.domain.dim))
+        guess = Guess(first.guess.powers, pde.constraint, self._polynomials(pde, fitted))
+        misfit = _Misfit(pde, estimator, first.units)
         keys = jax.random.split(jax.random.fold_in(key, 1), self.rounds + 1)
 
         def improve(guess: Guess, round: tuple[Int[Array, ""], PRNGKey]) -> tuple[Guess, None]:
@@ -92,6 +90,21 @@ class FromLeastSquares(AbstractStart):
             scale=jnp.where(usable, remaining, first.scale),
             units=jax.tree.map(lambda unit: jnp.where(usable, left, 1.0) * unit, first.units),
         )
+
+    def _polynomials(self, pde: AbstractPDE, points: int) -> WindowPolynomials:
+        """Of the highest degree, up to that asked for, whose terms the points can tell apart."""
+        layout = pde.layout
+        degree = self.degree
+        while True:
+            polynomials = WindowPolynomials(
+                layout.family_range,
+                single=tuple(layout.names.values()),
+                window=self.window,
+                degree=degree,
+            )
+            if degree <= 1 or _POINTS_PER_TERM * len(polynomials.readout) <= points:
+                return polynomials
+            degree -= 1
 
 
 def _is_exact_in_one_pass(pde: AbstractPDE) -> bool:
@@ -121,7 +134,8 @@ class _Misfit(eqx.Module):
             return pde.residual(y, *estimator(field, pde.operators, y, drawn))
 
         if gradients:
-            found = residual_and_gradient(at, x, pde.domain)
+            values, slopes = residual_and_gradient(at, x, pde.domain)
+            found = values, _GRADIENT_WEIGHT**0.5 * slopes
         else:
             found = (jax.vmap(at)(x) / points**0.5,)
         parts = [part / jnp.sqrt(self.units.loss) for part in found]

@@ -1,5 +1,6 @@
 """From a problem to trained parameters: state, step, loop, checkpoints."""
 
+from stde_cli.training.initialisation import Initialisation as Initialisation
 from stde_cli.training.loop import MAX_STEPS_PER_CALL as MAX_STEPS_PER_CALL
 from stde_cli.training.loop import Chunk as Chunk
 from stde_cli.training.loop import Executable as Executable

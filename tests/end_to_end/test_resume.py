@@ -120,3 +120,20 @@ def test_a_run_from_least_squares_resumes_to_the_same_bits(tmp_path: Path) -> No
     asked = ("--points", "points.npy", "--derivatives", "laplacian,u_x3", "--out", "values.npy")
     stde("predict", "run", *asked, cwd=tmp_path).check()
     assert np.isfinite(np.load(tmp_path / "values.npy")).all()
+
+
+def test_a_long_start_is_left_at_once(tmp_path: Path) -> None:
+    """A start of minutes: what it computes is of no use to anybody then."""
+    endless = ("start=least_squares", "start.rounds=100000", "dim=1000", "steps=1")
+    outcome = stde_interrupted(
+        "solve",
+        *endless,
+        "run_dir=run",
+        cwd=tmp_path,
+        number=signal.SIGINT,
+        once=tmp_path / "run" / "console.log",
+        contains="finding where to start",
+    )
+    assert outcome.status == 130, outcome
+    assert "before the first step" in outcome.err
+    assert not (tmp_path / "run").exists()
