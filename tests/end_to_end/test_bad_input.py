@@ -8,12 +8,20 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
 
 from stde_cli.runs import RunDirectory
-from tests.end_to_end.command import SMALL, environment, stde, stde_interrupted
+from tests.end_to_end.command import (
+    SMALL,
+    Outcome,
+    environment,
+    in_process,
+    stde,
+    stde_interrupted,
+)
 from tests.end_to_end.test_solve import read_arrays
 
 # What is typed after `stde solve`, and what the line must contain.
@@ -52,7 +60,6 @@ SOLVE = [
     ("pde.radius=0", ["pde.radius=0", "above 0"]),
     ("runtime.precision=float16", ["runtime.precision=float16", "float32, float64"]),
     ("runtime.generator=mt19937", ["runtime.generator=mt19937", "rbg"]),
-    ("runtime.platform=gpu", ["runtime.platform=gpu", "stde doctor"]),
     ("resume=yes", ["resume", "never, auto"]),
     ("schedule=piecewise +schedule.factor=3", ["schedule=piecewise", "factor"]),
     ("pde._target_=nowhere.Poisson", ["pde=allen_cahn", "nowhere"]),
@@ -62,7 +69,20 @@ SOLVE = [
 ]
 
 
-def check_refusal(outcome, expected: list[str]) -> None:
+class Here(Protocol):
+    def __call__(self, *arguments: str) -> Outcome: ...
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Here:
+    """`stde` as typed in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: in_process(*arguments, capsys=capsys)
+
+
+def check_refusal(outcome: Outcome, expected: list[str]) -> None:
     assert outcome.status == 2, outcome
     assert outcome.err.count("\n") == 1, outcome.err
     assert outcome.err.startswith("stde: ")
@@ -71,8 +91,8 @@ def check_refusal(outcome, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("typed", "expected"), SOLVE)
-def test_solve_refuses(typed: str, expected: list[str], tmp_path: Path) -> None:
-    check_refusal(stde("solve", *typed.split(), cwd=tmp_path), expected)
+def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Path) -> None:
+    check_refusal(here("solve", *typed.split()), expected)
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert left == []
     assert not any(tmp_path.glob("runs/*"))
@@ -97,7 +117,19 @@ def test_solve_refuses(typed: str, expected: list[str], tmp_path: Path) -> None:
         ("doctor now", ["now"]),
     ],
 )
-def test_other_commands_refuse(typed: str, expected: list[str], tmp_path: Path) -> None:
+def test_other_commands_refuse(typed: str, expected: list[str], here: Here) -> None:
+    check_refusal(here(*typed.split()), expected)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("solve dim=ten", ["dim=ten", "integer"]),
+        ("solve runtime.platform=gpu", ["runtime.platform=gpu", "stde doctor"]),
+        ("slove", ["slove", "did you mean solve"]),
+    ],
+)
+def test_a_process_refuses(typed: str, expected: list[str], tmp_path: Path) -> None:
     check_refusal(stde(*typed.split(), cwd=tmp_path), expected)
 
 
@@ -193,17 +225,16 @@ def edited_config(run: Path) -> None:
     ],
 )
 def test_resume_and_evaluate_refuse_what_is_no_run(
-    damage, expected: list[str], finished_run: Path, tmp_path: Path
+    damage, expected: list[str], finished_run: Path, here: Here, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)
     summary = run / "summary.json"
     summary.write_text(summary.read_text().replace('"finished"', '"interrupted"'))
     damage(run)
-    check_refusal(stde("resume", "run", cwd=tmp_path), ["RUN=run", *expected])
+    check_refusal(here("resume", "run"), ["RUN=run", *expected])
     if damage is not garble_summary:
-        outcome = stde("evaluate", "run", "--points", "10", cwd=tmp_path)
-        check_refusal(outcome, ["RUN=run", *expected])
+        check_refusal(here("evaluate", "run", "--points", "10"), ["RUN=run", *expected])
 
 
 GOOD = np.full((3, 6), 0.1)
@@ -227,7 +258,7 @@ GOOD = np.full((3, 6), 0.1)
     ],
 )
 def test_predict_refuses_points(
-    points, expected: list[str], finished_run: Path, tmp_path: Path
+    points, expected: list[str], finished_run: Path, here: Here, tmp_path: Path
 ) -> None:
     name = "points.csv" if isinstance(points, str) else "points.npy"
     if isinstance(points, np.ndarray):
@@ -235,8 +266,7 @@ def test_predict_refuses_points(
     elif points is not None:
         (tmp_path / name).write_bytes(points if isinstance(points, bytes) else points.encode())
     arguments = ("--points", name, "--out", "values.npy")
-    outcome = stde("predict", str(finished_run), *arguments, cwd=tmp_path)
-    check_refusal(outcome, [f"--points={name}", *expected])
+    check_refusal(here("predict", str(finished_run), *arguments), [f"--points={name}", *expected])
     assert {p.name for p in tmp_path.iterdir()} <= {name}
 
 
@@ -253,20 +283,20 @@ def test_predict_refuses_points(
     ],
 )
 def test_predict_refuses_arguments(
-    changes: dict[str, str], expected: list[str], finished_run: Path, tmp_path: Path
+    changes: dict[str, str], expected: list[str], finished_run: Path, here: Here, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "points.npy", GOOD)
     (tmp_path / "points.txt").write_text("1 2 3 4 5 6\n")
     arguments = {"--points": "points.npy", "--out": "values.npy", **changes}
     flat = [word for pair in arguments.items() for word in pair]
-    check_refusal(stde("predict", str(finished_run), *flat, cwd=tmp_path), expected)
+    check_refusal(here("predict", str(finished_run), *flat), expected)
     assert not list(tmp_path.glob("*values*"))
 
 
 FULL_DISK = ("bash", "-c", 'ulimit -f 200; exec "$@"', "bash")
+"""Files may grow to 200 kB: a write beyond fails as on a full disk."""
 # A compiled program that is kept would not fit either, and JAX says so.
 UNCACHED = environment(JAX_ENABLE_COMPILATION_CACHE="false")
-"""Files may grow to 200 kB: a write beyond fails as on a full disk."""
 
 
 def test_a_checkpoint_that_does_not_fit_on_disk(tmp_path: Path) -> None:

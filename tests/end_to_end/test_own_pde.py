@@ -1,14 +1,11 @@
 """A PDE of the user's own, in one YAML file, from the command line."""
 
-import inspect
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +14,9 @@ import pytest
 import yaml
 from jax.experimental.compilation_cache import compilation_cache
 
-from stde_cli.cli import solve
-from stde_cli.cli.main import main
 from stde_cli.operators import Partial
 from stde_cli.runs import RunDirectory
-from tests.end_to_end.command import Outcome, environment, stde
+from tests.end_to_end.command import environment, in_process, stde
 from tests.end_to_end.test_solve import SUMMARY_KEYS, read_arrays, read_metrics
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -80,28 +75,6 @@ def compiled_once() -> Iterator[None]:
     choose(changes)
     yield
     choose(before)
-
-
-def in_process(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Outcome:
-    """As `stde`, without the seconds that a process takes to start.
-
-    What a command leaves in the process is put back.
-    """
-    path, kept = list(sys.path), dict(os.environ)
-    capsys.readouterr()
-    # Hydra hands a DictConfig for what the annotation calls HydraConf.
-    place = inspect.unwrap(solve._place)
-    # Its logging closes the handlers of others, and absl's then closes pytest's own stream.
-    kept_open = mock.patch("absl.logging.PythonHandler.close")
-    try:
-        with kept_open, mock.patch.object(solve, "_place", place):
-            status = main(list(arguments))
-    finally:
-        sys.path[:] = path
-        os.environ.clear()
-        os.environ.update(kept)
-    captured = capsys.readouterr()
-    return Outcome(status, captured.out, captured.err)
 
 
 def test_the_run_directory_is_complete(home: Path) -> None:
