@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from stde_cli.cli.hydra_errors import explain
+from stde_cli.cli.hydra_errors import explain, nameless_choice
 from stde_cli.config.schema import register
 from stde_cli.errors import Interrupted, StdeError, UsageError
 
@@ -50,6 +50,12 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
             application()
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, config_directory(), command) from error
+        except ValueError as error:
+            # Of Hydra's own, before there is a task; the task's are the program's faults.
+            nameless = "Config group override" in str(error)
+            if nameless and (told := nameless_choice(arguments, config_directory())):
+                raise told from error
+            raise
         except SystemExit as stop:
             return int(stop.code or 0)
     if guarded.error is not None:

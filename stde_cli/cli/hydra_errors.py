@@ -32,10 +32,24 @@ def _unknown_choice(text: str, directory: Path, command: str) -> UsageError | No
         return UsageError(group, name, "the launcher is not installed", mend)
     listed = re.search(r"Available options in '[^']+':\n((?:\t.+\n?)+)", text)
     options = [line.strip() for line in listed[1].splitlines()] if listed else []
+    return _no_such_choice(group, name, options)
+
+
+def _no_such_choice(group: str, name: str, options: list[str]) -> UsageError:
     near = difflib.get_close_matches(name, options, n=1)
     choices = f"choose from {', '.join(options)}" if options else "see: stde list"
     mend = f"did you mean {near[0]}? ({choices})" if near else choices
     return UsageError(group, name, "no such choice", mend)
+
+
+def nameless_choice(arguments: list[str], directory: Path) -> UsageError | None:
+    """What Hydra has no error of its own for: a number, say, where the name of a choice belongs."""
+    for argument in arguments:
+        group, _, name = argument.partition("=")
+        options = sorted(file.stem for file in (directory / group).glob("*.yaml"))
+        if name and "/" not in name and options and name not in options:
+            return _no_such_choice(group, name, options)
+    return None
 
 
 def _unknown_key(text: str, directory: Path, command: str) -> UsageError | None:

@@ -33,6 +33,8 @@ SOLVE = [
     ("network=mpl", ["network=mpl", "did you mean mlp"]),
     ("optimizer=adan", ["optimizer=adan", "did you mean adam"]),
     ("hydra/launcher=slurm", ["hydra/launcher=slurm"]),
+    ("loss=3", ["loss=3", "no such choice", "gradient_enhanced"]),
+    ("estimator/sampler=null", ["estimator/sampler=null", "no such choice", "stratified"]),
     ("network.widht=8", ["network.widht", "did you mean network.width"]),
     ("dmi=8", ["dmi", "did you mean dim"]),
     ("+dims=8", ["dims=8", "no such key"]),
