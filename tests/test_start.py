@@ -370,6 +370,18 @@ def test_a_source_that_vanishes_leaves_the_guess_at_zero() -> None:
     assert not any(leaf.any() for leaf in jax.tree.leaves(guess))
 
 
+@pytest.mark.parametrize(
+    ("dim", "asked", "degree"), [(1_000, 3, 3), (1_000, 1, 1), (100_000, 3, 2), (100_000, 0, 0)]
+)
+def test_the_degree_is_one_whose_terms_the_points_can_tell_apart(
+    dim: int, asked: int, degree: int
+) -> None:
+    """At 100 000 dimensions there is room for 10 points, and the cubics have 10 terms a window."""
+    start = FromLeastSquares(degree=asked)
+    found = eqx.filter_eval_shape(lambda: start(Multiple(dim, 1.0), Exact(), 5, key=make_key(0)))
+    assert found.guess.polynomials.degree == degree
+
+
 def test_an_empty_window_is_refused() -> None:
     with pytest.raises(ValueError, match="window=0 must be 1 or more"):
         FromLeastSquares(window=0)

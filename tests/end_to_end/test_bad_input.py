@@ -135,6 +135,17 @@ def test_a_process_refuses(typed: str, expected: list[str], tmp_path: Path) -> N
     check_refusal(stde(*typed.split(), cwd=tmp_path), expected)
 
 
+def test_a_start_that_does_not_fit_is_refused(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for the state and for a step, and then no more."""
+    free = iter([10**12, 10**12, 1000])
+    monkeypatch.setattr("stde_cli.session.available_memory_bytes", lambda: next(free))
+    outcome = here("solve", *SMALL, "start=least_squares", "run_dir=run")
+    check_refusal(outcome, ["dim=6", "finding where to start takes", "start=trivial_solution"])
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_directory_that_holds_a_run_is_left_alone(finished_run: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in finished_run.rglob("*")}
     outcome = stde("solve", *SMALL, f"run_dir={finished_run}", cwd=finished_run.parent)
