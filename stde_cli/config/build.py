@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -98,7 +97,9 @@ def build(config: DictConfig) -> Built:
     def make_network(dim: int, *, key: PRNGKey) -> ScalarField:
         return _call(config, "network", network, {"key": key}, dim)
 
-    initialise = partial(
+    # Its arrays are arguments when it is compiled, not constants: programs are found in the cache
+    # again for other seeds.
+    initialise = eqx.Partial(
         initial_state, problem, make_network, start_key=keys.start, network_key=keys.network
     )
     return Built(problem, schedule or optax.constant_schedule(1.0), initialise, keys)
