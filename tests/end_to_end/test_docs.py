@@ -1,8 +1,8 @@
 """Every command in README.md and docs/ is run, in order, each page in a directory of its own.
 
 Pages mark what is to be done in the fence's info string: `sh` is run, `sh slow` is run by the slow
-tests, `sh elsewhere` needs what a test does not have and is only parsed; `file=PATH` names the file
-that a block is written to.
+tests, `sh hours` is too, but each run of it takes two steps, `sh elsewhere` needs what a test does
+not have and is only parsed; `file=PATH` names the file that a block is written to.
 """
 
 import os
@@ -15,13 +15,17 @@ import pytest
 
 from tests.end_to_end.command import environment
 
+IN_LITTLE = "steps=2 seed=0 evaluation.points=20 evaluation.monitor_points=20"
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def run_page(page: Path, where: Path, kind: str) -> int:
-    """Run the blocks of `page` whose info string is `kind`; returns how many there were."""
+def run_page(page: Path, where: Path, kind: str, overrides: str = "") -> int:
+    """Run the blocks of `page` whose info string is `kind`; returns how many there were.
+
+    `overrides` are added to each `stde solve`.
+    """
     (where / "bin").mkdir()
     launcher = where / "bin" / "stde"
     launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m stde_cli "$@"\n')
@@ -39,6 +43,8 @@ def run_page(page: Path, where: Path, kind: str) -> int:
         elif f"{language}{info}".strip() == kind:
             count += 1
             for command in text.splitlines():
+                if command.startswith("stde solve"):
+                    command = f"{command} {overrides}"
                 if command and not is_installation(command):
                     shell = ["bash", "-c", f"set -e; {command}"]
                     done = subprocess.run(shell, cwd=where, env=env, capture_output=True, text=True)
@@ -62,11 +68,17 @@ def test_slow_commands_run(page: Path, tmp_path: Path) -> None:
     run_page(page, tmp_path, "sh slow")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_hours_run_in_little(page: Path, tmp_path: Path) -> None:
+    run_page(page, tmp_path, "sh hours", IN_LITTLE)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_fences_are_of_a_known_kind_and_links_lead_somewhere(page: Path) -> None:
     for language, info, text in FENCE.findall(page.read_text()):
         assert language in ("sh", "python", "yaml", "text", "json"), language
-        assert info.strip() in ("", "slow", "elsewhere") or "file=" in info
+        assert info.strip() in ("", "slow", "hours", "elsewhere") or "file=" in info
         if language == "sh":
             subprocess.run(["bash", "-n", "-c", text], check=True)
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
