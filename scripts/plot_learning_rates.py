@@ -1,6 +1,6 @@
-"""Final errors against the dimension, a line for each learning rate, from the runs of a sweep.
+"""Final errors against the dimension, a line for each learning rate, from the runs of sweeps.
 
-python scripts/plot_learning_rates.py SWEEP OUT.svg
+python scripts/plot_learning_rates.py SWEEP... OUT.svg
 """
 
 import json
@@ -15,10 +15,10 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 
-def main(sweep: Path, out: Path) -> None:
+def main(sweeps: list[Path], out: Path) -> None:
     errors: dict[float, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     trivial: dict[int, list[float]] = defaultdict(list)
-    for summary in sorted(sweep.glob("*/summary.json")):
+    for summary in (file for sweep in sweeps for file in sorted(sweep.glob("*/summary.json"))):
         found = json.loads(summary.read_text())
         config = yaml.safe_load((summary.parent / "config.yaml").read_text())
         errors[config["optimizer"]["learning_rate"]][found["dim"]].append(found["rel_l2_error"])
@@ -38,4 +38,5 @@ def _means(by_dim: dict[int, list[float]]) -> tuple[list[int], list[float]]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    *sweeps, out = map(Path, sys.argv[1:])
+    main(sweeps, out)
