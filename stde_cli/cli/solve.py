@@ -40,8 +40,18 @@ def task(config: DictConfig) -> float | None:
         # Said at once: the other jobs go on, and the sweep's own error comes at their end.
         print(f"stde: job {hydra_config.job.num}: {error}", file=sys.stderr)
         raise JobFailed(hydra_config.job.num, error.status) from error
+    finally:
+        if sweeping:
+            _forget_programs()
     error = summary["rel_l2_error"]
     return summary["loss"] if error is None else error
+
+
+def _forget_programs() -> None:
+    """What was compiled for a job is of no use to the next, and takes a tenth of a GB."""
+    import jax
+
+    jax.clear_caches()
 
 
 def _solve(config: DictConfig, place: Path | None, command: str) -> dict:
