@@ -1,4 +1,4 @@
-"""Final errors against the dimension, a line for each learning rate, from the runs of sweeps.
+"""Final errors against the dimension, a line for each learning rate, from finished runs of sweeps.
 
 python scripts/plot_learning_rates.py SWEEP... OUT.svg
 """
@@ -20,6 +20,8 @@ def main(sweeps: list[Path], out: Path) -> None:
     trivial: dict[int, list[float]] = defaultdict(list)
     for summary in (file for sweep in sweeps for file in sorted(sweep.glob("*/summary.json"))):
         found = json.loads(summary.read_text())
+        if found["status"] != "finished":
+            continue
         config = yaml.safe_load((summary.parent / "config.yaml").read_text())
         errors[config["optimizer"]["learning_rate"]][found["dim"]].append(found["rel_l2_error"])
         trivial[found["dim"]].append(found["trivial_rel_l2_error"])
