@@ -31,6 +31,19 @@ def composed(*overrides: str) -> DictConfig:
     return config
 
 
+def side_by_side(*groups: str) -> list[list[str]]:
+    """Rows in which every name of every group occurs."""
+    columns = [names(group) for group in groups]
+    rows = max(map(len, columns))
+    return [
+        [
+            f"{group}={column[row % len(column)]}"
+            for group, column in zip(groups, columns, strict=True)
+        ]
+        for row in range(rows)
+    ]
+
+
 CHOICES = [
     *(
         [f"pde={pde}", f"pde/solution={solution}"]
@@ -38,11 +51,9 @@ CHOICES = [
         if "- solution:" in (CONFIGS / "pde" / f"{pde}.yaml").read_text()
         for solution in names("pde/solution")
     ),
-    *([f"estimator/sampler={name}"] for name in names("estimator/sampler")),
-    *([f"loss={name}"] for name in names("loss")),
-    *([f"start={name}"] for name in names("start")),
-    *([f"optimizer={name}"] for name in names("optimizer")),
-    *([f"schedule={name}"] for name in names("schedule")),
+    # Compiling takes the time, so the choices of several groups share a run.
+    *side_by_side("optimizer", "schedule", "estimator/sampler"),
+    *side_by_side("start", "loss"),
     ["estimator=stde_unrestricted"],
     ["estimator=nested_backward"],
     ["loss=gradient_enhanced", "loss.components=2"],

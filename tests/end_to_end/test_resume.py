@@ -98,7 +98,11 @@ def test_a_run_that_turns_non_finite_stops_and_keeps_the_last_good_state(tmp_pat
 
 def test_a_run_from_least_squares_resumes_to_the_same_bits(tmp_path: Path) -> None:
     """Start, network and loss with all their parts; and its values can be asked for."""
-    parts = ("start=least_squares", "network=additive_mlp", "loss=gradient_enhanced")
+    parts = (
+        *("start=least_squares", "start.window=1", "start.degree=2"),
+        *("network=additive_mlp", "network.window=1", "network.degree=2"),
+        "loss=gradient_enhanced",
+    )
     small = ("dim=5", "steps=4", "checkpoint.every=2", "network.width=4", "evaluation.points=10")
     stde("solve", *small, *parts, "estimator.batch=2", "run_dir=run", cwd=tmp_path).check()
     run = tmp_path / "run"

@@ -6,6 +6,8 @@ import sys
 import venv
 from pathlib import Path
 
+import pytest
+
 from tests.end_to_end.test_own_pde import MINE, write_pde
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +22,7 @@ def run(*command: object, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_wheel_solves(tmp_path: Path) -> None:
     build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT)
     run(sys.executable, *build, cwd=tmp_path)

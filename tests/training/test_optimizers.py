@@ -58,9 +58,14 @@ def test_muon_takes_matrices_and_adam_vectors() -> None:
 @pytest.mark.parametrize(
     "choice",
     [
-        ("weighting=gradient_norm", "weighting.every=2", "collocation=by_residual"),
+        (
+            "weighting=gradient_norm",
+            "weighting.every=2",
+            "collocation=by_residual",
+            "optimizer=muon",
+            "train.gradient_clip=1.0",
+        ),
         ("optimizer=lbfgs", "train.redraw_every=4", "train.gradient_clip=1.0"),
-        ("optimizer=muon", "train.gradient_clip=1.0"),
     ],
     ids=" ".join,
 )
