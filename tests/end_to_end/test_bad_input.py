@@ -250,6 +250,14 @@ def test_resume_and_evaluate_refuse_what_is_no_run(
         check_refusal(here("evaluate", "run", "--points", "10"), ["RUN=run", *expected])
 
 
+def test_a_process_says_no_more_of_a_garbled_checkpoint(finished_run: Path, tmp_path: Path) -> None:
+    """The threads that read it would speak up when the process ends."""
+    shutil.copytree(finished_run, tmp_path / "run")
+    garble_checkpoint(tmp_path / "run")
+    outcome = stde("evaluate", "run", "--points", "10", cwd=tmp_path)
+    check_refusal(outcome, ["RUN=run", "checkpoint 40 cannot be read"])
+
+
 GOOD = np.full((3, 6), 0.1)
 
 
