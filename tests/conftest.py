@@ -1,6 +1,8 @@
-"""Checks every shape annotation of `stde_cli` at run time, in all tests of this process."""
+"""For all tests of this process: shape annotations are checked, programs are compiled quickly."""
 
+import os
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import jax
 import pytest
@@ -10,6 +12,12 @@ import tests.typecheck  # noqa: F401 (the hook looks it up by name)
 
 # Before any test imports the package: the hook rewrites modules as they are loaded.
 install_import_hook("stde_cli", "tests.typecheck.check")
+
+# Tests compile much and compute little. Read when the first array is made; unknown flags abort.
+FAST_COMPILING = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+if version("jaxlib") < "0.11":
+    FAST_COMPILING += " --xla_cpu_use_fusion_emitters=false"
+os.environ["XLA_FLAGS"] = FAST_COMPILING
 
 
 @pytest.fixture

@@ -24,11 +24,6 @@ EQUATIONS = (Poisson, AllenCahn, SineGordon)
 SOLUTIONS = (TwoBody, ThreeBody)
 
 
-def quick(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, compiled with little effort: for what a test calls once."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def laplacian(field: Callable[[Any], Any], x: Point) -> Scalar:
     """The trace of the Hessian by nested derivatives, in float64 or not at all."""
     assert x.dtype == jnp.float64, "the oracle is asked in single precision"
@@ -199,7 +194,7 @@ def all_draws(sampler: AbstractSampler, dim: int, batch: int, *, outcomes: int) 
     samplers draw each of them, and evenly, is for their own tests to show.
     """
     keys = jax.random.split(make_key(100), 40 * outcomes)
-    drawn = quick(jax.vmap(lambda key: sampler(dim, batch, key=key)))(keys)
+    drawn = jax.jit(jax.vmap(lambda key: sampler(dim, batch, key=key)))(keys)
     rows = np.asarray(drawn.vectors if isinstance(drawn, DenseDirections) else drawn.indices)
     if getattr(drawn, "distinct", False):
         rows = np.sort(rows, axis=1)

@@ -12,7 +12,7 @@ from stde_cli.constraints import AbstractConstraint, Unconstrained, VanishOnSphe
 from stde_cli.expressions import Field, Layout
 from stde_cli.guess import no_guess
 from stde_cli.operators import PartlyKnown
-from tests.helpers import NetworkKind, point_inside, quick, random_guess, random_network
+from tests.helpers import NetworkKind, point_inside, random_guess, random_network
 
 DIM = 5
 LAYOUT = Layout(("t", ("x", DIM - 1)))
@@ -48,7 +48,7 @@ def test_constraints_know_their_derivatives(name: str, float64: None) -> None:
             for span in SPANS
         ]
 
-    for ours, theirs in quick(both)(x):
+    for ours, theirs in jax.jit(both)(x):
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
@@ -88,7 +88,7 @@ def test_the_parts_of_an_ansatz_are_the_whole(
         triples = [known.value_gradient_laplacian(x, range(*span)) for span in SPANS]
         return u(x), known(x), derivatives, triples
 
-    value, part, (whole, sampled), triples = quick(all_of)(point_inside(DIM))
+    value, part, (whole, sampled), triples = jax.jit(all_of)(point_inside(DIM))
     np.testing.assert_allclose(value, whole[0], rtol=1e-12)
     np.testing.assert_allclose(part, whole[0] - sampled[0], rtol=1e-11)
     slopes, seconds = (np.asarray(a - b) for a, b in zip(whole[1:], sampled[1:], strict=True))
@@ -108,7 +108,7 @@ def test_the_ansatz_without_a_network(lift: Any, float64: None) -> None:
 
 def test_no_guess_is_zero(float64: None) -> None:
     guess, x = no_guess(CONSTRAINTS["text"]), point_inside(DIM)
-    found, (value, gradient, laplacian) = quick(
+    found, (value, gradient, laplacian) = jax.jit(
         lambda x: (guess(x), guess.value_gradient_laplacian(x, range(DIM)))
     )(x)
     assert (found, value, laplacian) == (0, 0, 0)

@@ -31,7 +31,6 @@ from tests.helpers import (
     filled,
     laplacian,
     point_inside,
-    quick,
     random_ansatz,
     random_network,
     random_pde,
@@ -58,7 +57,7 @@ def numbers(drawn):
 def keys_of_every_draw(draw, outcomes):
     """One key for each outcome of `draw(key)`, an array of numbers."""
     keys = jax.random.split(make_key(50), 30 * outcomes)
-    drawn = np.asarray(quick(jax.vmap(draw))(keys))
+    drawn = np.asarray(jax.jit(jax.vmap(draw))(keys))
     _, first = np.unique(drawn, axis=0, return_index=True)
     assert len(first) == outcomes
     return keys[first]
@@ -84,7 +83,7 @@ def exact_loss(parameters, static, pde, points):
 
 
 def exact_value_and_gradient(parameters, static, pde, points):
-    return quick(jax.value_and_grad(lambda p: exact_loss(p, static, pde, points)))(parameters)
+    return jax.jit(jax.value_and_grad(lambda p: exact_loss(p, static, pde, points)))(parameters)
 
 
 def check_close(tree, expected):
@@ -120,7 +119,7 @@ def test_unbiased_over_every_pair_of_draws(float64, estimator, outcomes, equatio
         values, gradients = jax.vmap(jax.value_and_grad(loss), (None, 0))(parameters, keys)
         return values, jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), gradients)
 
-    values, gradient = quick(over_all_pairs)(parameters)
+    values, gradient = jax.jit(over_all_pairs)(parameters)
     truth, exact_gradient = exact_value_and_gradient(parameters, static, pde, points)
     assert np.std(values) > 1e-3 * truth
     np.testing.assert_allclose(np.mean(values), truth, rtol=1e-10)
@@ -146,9 +145,9 @@ def test_biased_by_the_variance(float64, estimator, outcomes):
 
         return jax.vmap(one)(keys)
 
-    losses, estimates = quick(over_all_draws)(field)
+    losses, estimates = jax.jit(over_all_draws)(field)
     variance = np.mean(np.var(estimates, axis=0))
-    truth = quick(lambda p: exact_loss(p, static, pde, points))(parameters)
+    truth = jax.jit(lambda p: exact_loss(p, static, pde, points))(parameters)
     assert variance > 1e-3 * truth
     np.testing.assert_allclose(np.mean(losses), truth + variance, rtol=1e-10)
 
@@ -161,7 +160,7 @@ def test_without_sampling_both_are_the_exact_loss(float64, loss):
         field = eqx.combine(parameters, static)
         return loss(pde, Exact(), field, points, key=make_key(1))
 
-    ours, gradient = quick(jax.value_and_grad(value))(parameters)
+    ours, gradient = jax.jit(jax.value_and_grad(value))(parameters)
     truth, exact_gradient = exact_value_and_gradient(parameters, static, pde, points)
     np.testing.assert_allclose(ours, truth, rtol=1e-11)
     check_close(gradient, exact_gradient)
@@ -173,7 +172,7 @@ def test_the_two_draws_of_the_unbiased_loss_differ(float64):
     field = eqx.combine(parameters, static)
     keys = jax.random.split(make_key(2), 200)
     estimator = STDE(Dense("gaussian"), 1)
-    values = quick(
+    values = jax.jit(
         jax.vmap(lambda key: UnbiasedResidual()(pde, estimator, field, points[:1], key=key))
     )(keys)
     assert np.min(values) < 0 < np.max(values)
@@ -251,7 +250,7 @@ def test_condition_loss_is_the_weighted_sum_of_mean_squares(float64: None) -> No
         drawn_as = condition_residuals(condition, Exact(), field, x, key=key)
         np.testing.assert_allclose(drawn_as, found, rtol=1e-11)
         squares.append(float(jnp.mean(found**2)))
-    loss = quick(lambda field: condition_loss(pde, Exact(), field, 9, key=key))(field)
+    loss = jax.jit(lambda field: condition_loss(pde, Exact(), field, 9, key=key))(field)
     np.testing.assert_allclose(loss, 10 * squares[0] + 0.3 * squares[1], rtol=1e-11)
 
 
@@ -289,8 +288,8 @@ def test_a_step_adds_the_conditions_in_their_own_unit(conditions, float64: None)
             value = value + condition_loss(pde, estimator, u, 8, key=key) / 7
         return value
 
-    later, loss = quick(training_step)(problem, state)
-    value, gradient = quick(jax.value_and_grad(expected))(state.ansatz.network)
+    later, loss = jax.jit(training_step)(problem, state)
+    value, gradient = jax.jit(jax.value_and_grad(expected))(state.ansatz.network)
     np.testing.assert_allclose(loss, value, rtol=1e-12)
     moved = jax.tree.map(lambda a, b: a - b, state.ansatz.network, gradient)
     check_close(jax.tree.leaves(later.ansatz.network), jax.tree.leaves(moved))
@@ -322,7 +321,7 @@ def test_all_components_sampled_are_the_whole_gradient(float64, estimator):
             ]
         )
 
-    (whole, sampled), slopes = quick(lambda p: (losses(p), jax.jacrev(losses)(p)))(parameters)
+    (whole, sampled), slopes = jax.jit(lambda p: (losses(p), jax.jacrev(losses)(p)))(parameters)
     np.testing.assert_allclose(sampled, whole, rtol=1e-10)
     for slope in jax.tree.leaves(slopes):
         np.testing.assert_allclose(slope[1], slope[0], rtol=1e-8, atol=1e-9 * np.abs(slope).max())
@@ -340,8 +339,8 @@ def test_sampled_components_are_unbiased(float64):
     def loss(key, components):
         return GradientEnhanced(2.0, components)(pde, Exact(), field, points, key=key)
 
-    sampled = quick(jax.vmap(lambda key: loss(key, 2)))(keys[first])
-    whole = quick(lambda: loss(make_key(0), None))()
+    sampled = jax.jit(jax.vmap(lambda key: loss(key, 2)))(keys[first])
+    whole = jax.jit(lambda: loss(make_key(0), None))()
     assert np.std(sampled) > 1e-3 * whole
     np.testing.assert_allclose(np.mean(sampled), whole, rtol=1e-10)
 
@@ -351,7 +350,7 @@ def test_the_chain_rule_gives_the_gradient_of_a_residual_in_partial_derivatives(
     points = jax.random.uniform(make_key(1), (3, 2))
     field = random_network(2, width=5)
     ours, theirs = (
-        quick(lambda e=e: GradientEnhanced(1.5)(pde, e, field, points, key=make_key(0)))()
+        jax.jit(lambda e=e: GradientEnhanced(1.5)(pde, e, field, points, key=make_key(0)))()
         for e in (STDE(Stratified(), 2), NestedBackward(Stratified(), 2))
     )
     np.testing.assert_allclose(ours, theirs, rtol=1e-10)
@@ -363,7 +362,7 @@ def test_the_chain_rule_gives_the_gradient_of_a_residual_in_partial_derivatives(
         squares = (slopes[:, 0] ** 2 + 4 * slopes[:, 1] ** 2) / 12
         return jnp.mean(values**2 + 1.5 * 2 / 3 * squares)
 
-    np.testing.assert_allclose(ours, quick(by_hand)(), rtol=1e-10)
+    np.testing.assert_allclose(ours, jax.jit(by_hand)(), rtol=1e-10)
 
 
 def with_residual(text: str) -> Symbolic:

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from stde_cli.prng import GENERATORS, make_key
-from tests.helpers import quick
 
 DRAWS = {
     "bits": jax.random.bits,
@@ -21,7 +20,7 @@ def equal(ours, theirs) -> bool:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_fused_draws_are_those_of_threefry(shape):
-    @quick
+    @jax.jit
     def draws(key):
         return {name: draw(key, shape) for name, draw in DRAWS.items()}
 

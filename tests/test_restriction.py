@@ -31,7 +31,6 @@ from tests.helpers import (
     filled,
     jaxpr_shapes,
     point_inside,
-    quick,
     random_ansatz,
     random_guess,
     random_network,
@@ -92,7 +91,7 @@ def test_restriction_is_the_field_on_the_span(float64, field, directions):
     def both(s):
         return restrict(u, x, v)(s), u(x + s @ rows)
 
-    restricted, expected = quick(jax.vmap(both))(steps)
+    restricted, expected = jax.jit(jax.vmap(both))(steps)
     np.testing.assert_allclose(restricted, expected, rtol=1e-12)
 
 

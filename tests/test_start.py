@@ -31,7 +31,7 @@ from stde_cli.prng import make_key
 from stde_cli.start import AbstractStart, FromLeastSquares, FromNetwork, FromTrivialSolution, Start
 from stde_cli.training import Problem, initial_state
 from stde_cli.training.step import training_step
-from tests.helpers import quick, random_guess, random_pde
+from tests.helpers import random_guess, random_pde
 
 
 class Multiple(AbstractPDE):
@@ -144,7 +144,7 @@ def test_training_never_asks_for_the_solution(start: AbstractStart, loss: Abstra
             network_key=make_key(3),
         )
 
-    state = quick(lambda: first(problem))()
+    state = jax.jit(lambda: first(problem))()
     later, value = eqx.filter_jit(training_step)(problem, state)
     assert jnp.isfinite(value)
     # The scale is a unit and the guess is known: weight decay leaves them alone too.
@@ -314,7 +314,7 @@ def test_a_solution_that_is_a_guess_is_found(name: str, float64: None) -> None:
         u = without_network(pde.constraint, guess, pde.lift)
         return jax.vmap(u)(x), jax.vmap(exact)(x)
 
-    ours, theirs = quick(found)(make_key(1))
+    ours, theirs = jax.jit(found)(make_key(1))
     np.testing.assert_allclose(ours, theirs, atol=1e-8 * np.abs(theirs).max())
 
 
@@ -333,7 +333,7 @@ def test_units_are_those_of_what_is_left(float64: None) -> None:
         first = pde.domain.sample_interior(points, key=jax.random.split(key, 3)[0])
         return found, jnp.mean(left**2), jnp.mean(jax.vmap(pde.source)(first) ** 2)
 
-    found, left, source = quick(both)(key)
+    found, left, source = jax.jit(both)(key)
     np.testing.assert_allclose(found.units.loss, left, rtol=1e-9)
     # The Laplacian of the constraint is -2 dim.
     np.testing.assert_allclose(found.scale, jnp.sqrt(left) / 8, rtol=1e-9)
@@ -357,13 +357,13 @@ def test_sampled_operators_make_no_guess_worse(float64: None) -> None:
             sizes.append(jnp.mean(left**2))
         return sizes
 
-    trivial, found = quick(both)(make_key(3))
+    trivial, found = jax.jit(both)(make_key(3))
     assert found < trivial
 
 
 def test_a_source_that_vanishes_leaves_the_guess_at_zero() -> None:
     start = FromLeastSquares(degree=1, rounds=1, iterations=3)
-    guess, scale, units = quick(lambda key: start(Multiple(20, 0.0), Exact(), 50, key=key))(
+    guess, scale, units = jax.jit(lambda key: start(Multiple(20, 0.0), Exact(), 50, key=key))(
         make_key(0)
     )
     assert (float(scale), float(units.loss), float(units.conditions)) == (1.0, 1.0, 1.0)

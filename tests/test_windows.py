@@ -12,7 +12,7 @@ import pytest
 from stde_cli.directions import DenseDirections
 from stde_cli.prng import make_key
 from stde_cli.windows import WindowPolynomials
-from tests.helpers import coordinate_directions, dense_matrix, filled, point_inside, quick
+from tests.helpers import coordinate_directions, dense_matrix, filled, point_inside
 
 DIM = 6
 PRIMES = [2, 3, 5, 7, 11, 13]
@@ -45,7 +45,7 @@ def test_every_monomial_of_every_window_occurs_once(name: str, float64: None) ->
             if 1 <= sum(powers) <= case["degree"]:
                 expected.add(prod(PRIMES[k] ** p for k, p in zip(variables, powers, strict=True)))
     polynomials = empty(name)
-    monomials = quick(jax.grad(lambda p: p(x)))(polynomials)
+    monomials = jax.jit(jax.grad(lambda p: p(x)))(polynomials)
     found = [int(c) for c in (*monomials.shared, *monomials.readout.ravel()) if c != 0]
     assert sorted(found) == sorted(expected)
 
@@ -83,7 +83,7 @@ def test_derivatives_are_those_of_the_value(name: str, float64: None) -> None:
         ]
         return ours, theirs
 
-    for ours, (value, gradient, second) in zip(*quick(both)(x), strict=True):
+    for ours, (value, gradient, second) in zip(*jax.jit(both)(x), strict=True):
         np.testing.assert_allclose(ours[0], value, rtol=1e-12)
         np.testing.assert_allclose(ours[1], gradient, rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(ours[2], jnp.sum(second), rtol=1e-12, atol=1e-14)
@@ -112,7 +112,7 @@ def test_restriction_is_the_value_on_the_span(name: str, float64: None) -> None:
         return pairs
 
     steps = jnp.asarray(np.random.default_rng(6).standard_normal((3, 4)))
-    for directions, (restricted, expected) in quick(jax.vmap(both))(steps).items():
+    for directions, (restricted, expected) in jax.jit(jax.vmap(both))(steps).items():
         np.testing.assert_allclose(restricted, expected, rtol=1e-11, atol=1e-13, err_msg=directions)
 
 

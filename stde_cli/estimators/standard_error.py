@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -6,6 +7,7 @@ from stde_cli.estimators.base import AbstractEstimator
 from stde_cli.operators import AbstractOperator
 
 
+@eqx.filter_jit
 def mean_and_standard_error(
     estimator: AbstractEstimator,
     field: ScalarField,

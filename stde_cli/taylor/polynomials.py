@@ -21,7 +21,7 @@ for any order Dangel et al., "Collapsing Taylor mode automatic differentiation",
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import product
 from operator import add
 from typing import Any, NamedTuple, TypeAlias
@@ -176,6 +176,14 @@ class _Algebra:
         terms.setdefault(slot.key, []).append(value if exact else slot.factor * value)
 
 
+def _apply(
+    equation: jex_core.JaxprEqn, operands: Sequence, moving: list[int], *moved: jax.Array
+) -> list[jax.Array]:
+    """The outputs of `equation`, with `moved` in place of the operands that are `moving`."""
+    values = dict(zip(moving, moved, strict=True))
+    return evaluate(equation, [values.get(k, operand) for k, operand in enumerate(operands)])
+
+
 class _Rule:
     """The outputs of an equation, in an algebra."""
 
@@ -186,13 +194,7 @@ class _Rule:
         name = equation.primitive.name
         moving = [k for k, p in enumerate(inputs) if p.coefficients]
         real = [k for k, atom in enumerate(equation.outvars) if is_real(atom)]
-
-        def apply(*moved: jax.Array) -> list[jax.Array]:
-            operands = [p.primal for p in inputs]
-            for k, value in zip(moving, moved, strict=True):
-                operands[k] = value
-            return evaluate(equation, operands)
-
+        apply = partial(_apply, equation, [p.primal for p in inputs], moving)
         primals = [inputs[k].primal for k in moving]
         if not moving or not real:
             return [_Polynomial(value, {}) for value in apply(*primals)]

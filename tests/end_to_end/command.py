@@ -20,8 +20,9 @@ SMALL = ("dim=6", "steps=40", "network.width=8", "estimator.batch=3", "evaluatio
 """Overrides of a problem that trains in a moment."""
 
 _OFFLINE = {"WANDB_API_KEY": "", "NETRC": os.devnull, "JAX_PLATFORMS": "cpu"}
-# Most tests solve the same small problem: compiled once, it serves them all.
+# Compiled as for a user. Most tests solve the same small problem: once serves them all.
 _COMPILED_ONCE = {
+    "XLA_FLAGS": "",
     "JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir()) / f"stde-tests-{os.getuid()}"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",

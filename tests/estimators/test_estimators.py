@@ -22,7 +22,7 @@ from stde_cli.estimators import (
 )
 from stde_cli.operators import Laplacian, Partial, SumOfPartials
 from stde_cli.prng import make_key
-from tests.helpers import all_draws, laplacian, point_inside, quick, random_ansatz
+from tests.helpers import all_draws, laplacian, point_inside, random_ansatz
 
 NETWORKS = {"mlp": {}, "weight_sharing": {"block_size": 3}}
 SMALL = 6
@@ -49,7 +49,7 @@ def test_the_mean_over_every_draw_is_exact(float64, estimator, batch, outcomes, 
         drawn = {"value": directions} if isinstance(estimator, STDE) else directions
         return estimator(field, {"value": Laplacian()}, x, drawn)[1]["value"]
 
-    estimates, truth = quick(lambda x: (jax.vmap(one)(stacked), laplacian(field, x)))(x)
+    estimates, truth = jax.jit(lambda x: (jax.vmap(one)(stacked), laplacian(field, x)))(x)
     assert np.std(estimates) > 1e-3  # The draws differ: their mean says something.
     np.testing.assert_allclose(jnp.mean(estimates), truth, rtol=1e-10)
 
@@ -80,7 +80,7 @@ def test_the_mean_of_many_draws_is_within_its_error(float64, estimator, network)
         mean = mean_and_standard_error(estimator, field, Laplacian(), x, draws=2000, key=key)
         return mean, laplacian(field, x)
 
-    (mean, error), truth = quick(both)(x)
+    (mean, error), truth = jax.jit(both)(x)
     assert 0 < error < 0.1 * abs(truth)
     assert abs(mean - truth) < 4 * error
 
@@ -95,7 +95,7 @@ def test_sampling_every_coordinate_leaves_no_error(float64, sampler):
         value, derivatives = estimator(field, operators, x, drawn)
         return (value, derivatives["value"]), (field(x), laplacian(field, x))
 
-    ours, theirs = quick(both)(x)
+    ours, theirs = jax.jit(both)(x)
     np.testing.assert_allclose(ours, theirs, rtol=1e-11)
 
 
@@ -109,7 +109,7 @@ def test_the_standard_error_is_that_of_the_known_variance(float64, batch):
     def field(x):
         return a @ x**2 / 2
 
-    mean, error = quick(
+    mean, error = jax.jit(
         lambda x: mean_and_standard_error(
             estimator, field, Laplacian(), x, draws=draws, key=make_key(10)
         )
@@ -141,7 +141,7 @@ def test_exact_is_exact(float64, dim, network, options):
         drawn = estimator.draw(operators, dim, key=make_key(0))
         return estimator(field, operators, x, drawn), (field(x), laplacian(field, x))
 
-    (value, derivatives), (u, truth) = quick(both)(x)
+    (value, derivatives), (u, truth) = jax.jit(both)(x)
     np.testing.assert_allclose(value, u, rtol=1e-13)
     np.testing.assert_allclose(derivatives["a"], truth, rtol=1e-10)
     assert derivatives["b"] == derivatives["a"]
@@ -159,7 +159,7 @@ def test_exact_in_chunks_has_the_right_gradient(float64):
     def theirs(parameters):
         return laplacian(eqx.combine(parameters, static), x)
 
-    gradients, expected = quick(lambda p: (jax.grad(ours)(p), jax.grad(theirs)(p)))(parameters)
+    gradients, expected = jax.jit(lambda p: (jax.grad(ours)(p), jax.grad(theirs)(p)))(parameters)
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
 
@@ -176,7 +176,7 @@ def test_partials(float64, network):
         ours = Exact()(field, operators, x, None)[1]
         return ours, {name: operator.exact(field, x) for name, operator in operators.items()}
 
-    ours, theirs = quick(both)(x)
+    ours, theirs = jax.jit(both)(x)
     for name in operators:
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-11, err_msg=name)
 
@@ -188,7 +188,7 @@ def test_the_laplacian_is_the_sum_of_its_partials(float64):
         partials = [Partial((i, i)).exact(field, x) for i in range(SMALL)]
         return Laplacian().exact(field, x), sum(partials)
 
-    np.testing.assert_allclose(*quick(both)(x), rtol=1e-12)
+    np.testing.assert_allclose(*jax.jit(both)(x), rtol=1e-12)
 
 
 RADEMACHER, GAUSSIAN = Dense("rademacher"), Dense("gaussian")
@@ -223,7 +223,7 @@ def test_unrestricted_and_stde_agree_on_the_same_directions(float64, network, ac
     published, ours = Unrestricted(3), STDE(WithoutReplacement(), 3)
     operators = {"value": Laplacian()}
     drawn = published.draw(operators, SMALL, key=make_key(3))
-    results = quick(
+    results = jax.jit(
         lambda x: [
             published(field, operators, x, drawn),
             ours(field, operators, x, {"value": drawn}),

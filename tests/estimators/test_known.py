@@ -12,7 +12,7 @@ from stde_cli.estimators import STDE, Exact, NestedBackward, mean_and_standard_e
 from stde_cli.operators import Drift, GradientNorm, Laplacian
 from stde_cli.prng import make_key
 from tests.estimators.test_table import OPERATORS
-from tests.helpers import point_inside, quick, random_guess, random_network
+from tests.helpers import point_inside, random_guess, random_network
 
 DIM = 5
 ESTIMATORS = [STDE(Stratified(), 2), STDE(WithReplacement(), 3), STDE(Dense("gaussian"), 1)]
@@ -44,7 +44,7 @@ def test_a_guess_is_read_without_variance(estimator, float64: None) -> None:
         ]
         return found, (field(x), {name: o.exact(field, x) for name, o in OPERATOR.items()})
 
-    found, (value, expected) = quick(both)(x)
+    found, (value, expected) = jax.jit(both)(x)
     for u, derivatives in found:
         np.testing.assert_allclose(u, value, rtol=1e-12)
         for name in OPERATOR:
@@ -65,7 +65,7 @@ def test_beside_a_network_estimates_are_unbiased(float64: None) -> None:
         exact = Exact()(field, OPERATOR, x, None)[1]
         return found, exact, {name: o.exact(field, x) for name, o in OPERATOR.items()}
 
-    found, exact, expected = quick(all_of)(x)
+    found, exact, expected = jax.jit(all_of)(x)
     for name, truth in expected.items():
         np.testing.assert_allclose(exact[name], truth, rtol=1e-10)
         for mean, error in found[name]:
@@ -83,6 +83,6 @@ def test_other_operators_read_the_whole(name: str, float64: None) -> None:
         drawn = forward.draw(operators, DIM, key=make_key(5))
         return forward(field, operators, x, drawn), backward(field, operators, x, drawn)
 
-    (u, ours), (v, theirs) = quick(both)(x)
+    (u, ours), (v, theirs) = jax.jit(both)(x)
     np.testing.assert_allclose(u, v, rtol=1e-12)
     np.testing.assert_allclose(ours["value"], theirs["value"], rtol=1e-9)

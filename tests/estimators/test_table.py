@@ -31,7 +31,7 @@ from stde_cli.operators import (
     WeightedTrace,
 )
 from stde_cli.prng import make_key
-from tests.helpers import point_inside, quick, random_ansatz, relative_difference
+from tests.helpers import point_inside, random_ansatz, relative_difference
 
 DIM = 5
 RADEMACHER, GAUSSIAN = Dense("rademacher"), Dense("gaussian")
@@ -116,7 +116,7 @@ def test_the_mean_of_many_draws_is_within_its_error(float64, name):
         ]
         return found, operator.exact(field, x)
 
-    found, truth = quick(all_of)(x)
+    found, truth = jax.jit(all_of)(x)
     for sampler, (mean, error) in zip(samplers_of(name), found, strict=True):
         assert abs(mean - truth) < 4 * error + 1e-12, sampler
         assert error < 0.4 * abs(truth), sampler
@@ -137,7 +137,7 @@ def test_nested_backward_reads_the_same_from_the_same_draw(float64, name):
             pairs.append((forward, NestedBackward(sampler, 2)(field, operators, x, again)))
         return pairs
 
-    for (u, forward), (v, backward) in quick(both)(x):
+    for (u, forward), (v, backward) in jax.jit(both)(x):
         np.testing.assert_allclose(u, v, rtol=1e-13)
         np.testing.assert_allclose(forward["value"], backward["value"], rtol=1e-9)
 
@@ -150,7 +150,7 @@ SMALL = 3
 def every_outcome(draw, outcomes, *, sets_are_unordered):
     """Every outcome of `draw(key)` once, stacked; they must come equally often."""
     keys = jax.random.split(make_key(40), 60 * outcomes)
-    drawn = quick(jax.vmap(draw))(keys)
+    drawn = jax.jit(jax.vmap(draw))(keys)
     directions = drawn[0] if isinstance(drawn, tuple) else drawn
     dense = isinstance(directions, DenseDirections)
     sets = np.asarray(directions.vectors if dense else directions.indices)
@@ -212,7 +212,7 @@ def test_the_mean_over_every_draw_is_exact(float64, name):
         ]
         return found, operator.exact(field, x)
 
-    found, truth = quick(estimates)(x)
+    found, truth = jax.jit(estimates)(x)
     for (sampler, _), values in zip(stacked, found, strict=True):
         assert np.std(values) > 1e-3 * abs(truth), sampler
         np.testing.assert_allclose(np.mean(values), truth, rtol=1e-10, err_msg=str(sampler))
@@ -259,7 +259,7 @@ def test_importance_over_every_ticket(float64, monkeypatch, name, batch):
 
         return jax.vmap(one)(stacked), operator.exact(field, x)
 
-    found, truth = quick(estimates)(x)
+    found, truth = jax.jit(estimates)(x)
     assert sum(probabilities) == pytest.approx(1, rel=1e-12)
     np.testing.assert_allclose(np.array(probabilities) @ found, truth, rtol=1e-10)
     indices = np.unique(stacked[0].indices)
@@ -307,7 +307,7 @@ def test_the_constant_of_the_gaussian_polyharmonic(float64, times):
         one = STDE(GAUSSIAN, 2)(field, {"v": operator}, x, {"v": drawn})[1]["v"]
         return one, operator.exact(field, x)
 
-    estimate, exact = quick(both)(x)
+    estimate, exact = jax.jit(both)(x)
     # What one draw gives is wanted * mean (v.Av)^p, and its mean is exact.
     np.testing.assert_allclose(estimate, wanted * np.mean(forms**times), rtol=1e-10)
     np.testing.assert_allclose(exact, wanted * moment, rtol=1e-10)
@@ -326,7 +326,7 @@ def test_a_draw_of_every_coordinate_is_exact(float64, name, sampler):
         found = STDE(sampler, DIM)(field, {"v": operator}, x, {"v": drawn})[1]["v"]
         return found, operator.exact(field, x)
 
-    np.testing.assert_allclose(*quick(both)(x), rtol=1e-10)
+    np.testing.assert_allclose(*jax.jit(both)(x), rtol=1e-10)
 
 
 def test_importance_has_less_variance_where_coefficients_differ(float64):
@@ -346,7 +346,7 @@ def test_importance_has_less_variance_where_coefficients_differ(float64):
             for sampler in (Importance(), Stratified())
         ]
 
-    (mean, error), (_, uniform) = quick(errors)(x)
+    (mean, error), (_, uniform) = jax.jit(errors)(x)
     truth = sizes.sum() * np.exp(0.4)
     np.testing.assert_allclose(mean, truth, rtol=1e-6)
     assert error < 1e-6 * truth < 1e-2 * truth < uniform
@@ -377,7 +377,7 @@ def test_partials_do_not_depend_on_the_key(float64):
         ]
         return found, {name: operator.exact(field, x) for name, operator in operators.items()}
 
-    found, truth = quick(all_of)(x)
+    found, truth = jax.jit(all_of)(x)
     for (u, values), (_, again) in zip(found[::2], found[1::2], strict=True):
         np.testing.assert_allclose(u, field(x), rtol=1e-13)
         for name, expected in truth.items():
@@ -396,7 +396,7 @@ def test_the_jets_of_a_partial_read_it_too(float64):
         found = estimator(field, {"v": operator}, x, drawn)
         return found[1]["v"], nested[1]["v"], operator.exact(field, x)
 
-    ours, nested, exact = quick(both)(x)
+    ours, nested, exact = jax.jit(both)(x)
     np.testing.assert_allclose([ours, nested], [exact, exact], rtol=1e-9)
 
 
@@ -415,7 +415,7 @@ def test_several_operators_at_once(float64):
         }
         return together, alone
 
-    (u, values), alone = quick(both)(x)
+    (u, values), alone = jax.jit(both)(x)
     np.testing.assert_allclose(u, field(x), rtol=1e-13)
     for name, (v, value) in alone.items():
         np.testing.assert_allclose(v, u, rtol=1e-13)

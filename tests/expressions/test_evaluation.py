@@ -25,7 +25,6 @@ from stde_cli.expressions import (
     split_source,
 )
 from tests.expressions.cases import DIM, FAMILY, NAMED, PARAMETERS, point, read
-from tests.helpers import quick
 
 C, A, B, NU = (np.asarray(PARAMETERS[name]) for name in ("c", "A", "B", "nu"))
 SHORT = np.asarray(PARAMETERS["short"])
@@ -201,8 +200,8 @@ DIFFERENTIATED = [
 @pytest.mark.parametrize("text", DIFFERENTIATED)
 def test_diff_is_the_derivative(float64, text, name):
     z = point(NAMED)
-    actual = quick(residual(f"diff({text}, {name})", NAMED))(z)
-    expected = quick(jax.grad(residual(text, NAMED)))(z)[NAMED.index(name)]
+    actual = jax.jit(residual(f"diff({text}, {name})", NAMED))(z)
+    expected = jax.jit(jax.grad(residual(text, NAMED)))(z)[NAMED.index(name)]
     np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -219,8 +218,10 @@ SUMS_DIFFERENTIATED = [
 @pytest.mark.parametrize("text", SUMS_DIFFERENTIATED)
 def test_diff_of_sums_is_the_derivative(float64, text, name):
     z = point()
-    actual = quick(residual(f"diff({text}, {name})", FAMILY))(z)
-    expected = quick(jax.grad(residual(text, FAMILY)))(z)[{"t": 0, "x1": 1, "x3": 3, "x6": 6}[name]]
+    actual = jax.jit(residual(f"diff({text}, {name})", FAMILY))(z)
+    expected = jax.jit(jax.grad(residual(text, FAMILY)))(z)[
+        {"t": 0, "x1": 1, "x3": 3, "x6": 6}[name]
+    ]
     np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -246,8 +247,8 @@ def test_diffusion(float64, text):
         return DIVERGENCES[text](z, smooth(z)) * jax.grad(smooth)(z)
 
     z = point()
-    expected = jnp.trace(quick(jax.jacfwd(flux))(z)[1:, 1:])
-    np.testing.assert_allclose(quick(residual(text, FAMILY))(z), expected, rtol=1e-10)
+    expected = jnp.trace(jax.jit(jax.jacfwd(flux))(z)[1:, 1:])
+    np.testing.assert_allclose(jax.jit(residual(text, FAMILY))(z), expected, rtol=1e-10)
 
 
 ADVECTIONS = {
@@ -264,8 +265,8 @@ def test_advection(float64, text):
         return ADVECTIONS[text](z) * smooth(z)
 
     z = point()
-    expected = jnp.trace(quick(jax.jacfwd(flux))(z)[:, 1:])
-    np.testing.assert_allclose(quick(residual(text, FAMILY))(z), expected, rtol=1e-10)
+    expected = jnp.trace(jax.jit(jax.jacfwd(flux))(z)[:, 1:])
+    np.testing.assert_allclose(jax.jit(residual(text, FAMILY))(z), expected, rtol=1e-10)
 
 
 VECTORS = {

@@ -10,7 +10,7 @@ from stde_cli.directions import DenseDirections, all_coordinates
 from stde_cli.expressions import Field, Layout
 from stde_cli.restriction import Restrictable
 from tests.expressions.cases import DIM, FAMILY, NAMED, PARAMETERS, point
-from tests.helpers import coordinate_directions, jaxpr_shapes, quick
+from tests.helpers import coordinate_directions, jaxpr_shapes
 
 FIELDS = [
     "3",
@@ -34,7 +34,7 @@ def field(text, layout=FAMILY):
 
 
 def check_triple(u, x, over):
-    value, gradient, laplacian = quick(lambda x: u.value_gradient_laplacian(x, over))(x)
+    value, gradient, laplacian = jax.jit(lambda x: u.value_gradient_laplacian(x, over))(x)
     span = slice(over.start, over.stop)
     assert gradient.shape == (len(over),)
     np.testing.assert_allclose(value, u(x), rtol=1e-12)
@@ -81,7 +81,7 @@ def test_restriction_is_the_field_where_it_moves(float64, text):
         directions = make()
         steps = 0.1 * np.random.default_rng(6).standard_normal((2, directions.weights.size))
 
-        @quick
+        @jax.jit
         def both(x, directions, s):
             return u.restrict(x, directions)(s), u(directions.displace(x, s))
 

@@ -11,7 +11,7 @@ from stde_cli.constraints import VanishOnSphere
 from stde_cli.networks import MLP, AdditiveMLP, WeightSharing
 from stde_cli.prng import make_key
 from stde_cli.training.state import parameter_count
-from tests.helpers import point_inside, quick, random_network
+from tests.helpers import point_inside, random_network
 
 # [STDE] table 10: (dim, block size): trainable numbers of the network of width 128, depth 4.
 TABLE_10 = {
@@ -105,8 +105,8 @@ def test_an_additive_network_is_an_mlp_and_a_readout_of_windows(float64):
 
 def test_an_additive_network_starts_at_zero():
     network = AdditiveMLP(8, width=4, key=make_key(0))
-    assert quick(lambda x: network(x))(point_inside(8)) == 0
-    slopes = quick(jax.grad(lambda network, x: network(x)))(network, point_inside(8))
+    assert jax.jit(lambda x: network(x))(point_inside(8)) == 0
+    slopes = jax.jit(jax.grad(lambda network, x: network(x)))(network, point_inside(8))
     assert slopes.mlp.last.weight.any()
     # Of a window's terms those of its last member alone, which have no coordinate after it, vanish.
     assert slopes.polynomials.readout[:, :-1].all()

@@ -19,7 +19,6 @@ from stde_cli.operators import AbstractOperator
 from stde_cli.pdes.equation import Equation
 from stde_cli.pdes.symbolic import Symbolic
 from stde_cli.prng import make_key
-from tests.helpers import quick
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = [file for file in CONFIGS.glob("pde/*.yaml") if "pdes.Symbolic" in file.read_text()]
@@ -57,7 +56,7 @@ def terms(text: str, equation: Equation) -> list[Equation]:
 def largest_term(text: str, equation: Equation, field, x) -> jax.Array:
     """At each point; one term may be all there is, and zero."""
     parts = terms(text, equation)
-    values = [quick(jax.vmap(lambda y, e=e: e.of(field, y)))(x) for e in parts]
+    values = [jax.jit(jax.vmap(lambda y, e=e: e.of(field, y)))(x) for e in parts]
     return jnp.max(jnp.abs(jnp.stack(values)), axis=0)
 
 
@@ -74,7 +73,7 @@ def check_solves(config: Any, pde: Symbolic) -> None:
         planned = pde.equation.of(solution, y) - source
         return pde.residual(y, solution(y), known), planned, source
 
-    plain, planned, source = quick(jax.vmap(residuals))(x)
+    plain, planned, source = jax.jit(jax.vmap(residuals))(x)
     size = jnp.maximum(largest_term(config.pde.residual, pde.equation, solution, x), abs(source))
     assert jnp.all(size > 0)
     assert jnp.max(jnp.abs(plain) / size) < TOLERANCE
@@ -132,7 +131,7 @@ def test_the_solution_meets_every_condition(name: str, float64: None) -> None:
                 for field in (solution, wrong)
             ]
 
-        found, of_another = quick(jax.vmap(residuals))(x)
+        found, of_another = jax.jit(jax.vmap(residuals))(x)
         # The terms may all vanish where the condition holds: their size is that of the inside.
         text = config.pde.conditions[number].residual
         size = jnp.max(largest_term(text, condition.equation, solution, inside))
@@ -146,7 +145,7 @@ def test_the_lift_is_right_where_the_constraint_vanishes(name: str, float64: Non
     solution = pde.solution
     lift = pde.lift or (lambda x: jnp.zeros((), x.dtype))
     assert solution is not None
-    values = quick(lambda x: [jax.vmap(f)(x) for f in (pde.constraint, lift, solution)])
+    values = jax.jit(lambda x: [jax.vmap(f)(x) for f in (pde.constraint, lift, solution)])
     constraint, _, exact = map(jnp.abs, values(inside))
     assert jnp.min(constraint) > 0
     if isinstance(pde.constraint, Unconstrained):
@@ -176,5 +175,5 @@ def test_the_written_source_is_that_of_the_solution(name: str, float64: None) ->
     assert derived.manufactured
     x = pde.domain.sample_interior(POINTS, key=make_key(3))
     np.testing.assert_allclose(
-        quick(jax.vmap(pde.source))(x), quick(jax.vmap(derived.source))(x), rtol=1e-9
+        jax.jit(jax.vmap(pde.source))(x), jax.jit(jax.vmap(derived.source))(x), rtol=1e-9
     )

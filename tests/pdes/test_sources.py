@@ -11,7 +11,6 @@ from tests.helpers import (
     filled,
     laplacian,
     point_inside,
-    quick,
     random_pde,
     relative_difference,
 )
@@ -58,7 +57,7 @@ def test_sources_against_nested_derivatives_of_the_solution(float64, solution, d
     points = jnp.stack(
         [point_inside(dim, seed=seed, length=0.3 * radius * seed) for seed in (1, 2, 3)]
     )
-    (solutions, sources), (values, expected) = quick(jax.vmap(both))(points)
+    (solutions, sources), (values, expected) = jax.jit(jax.vmap(both))(points)
     np.testing.assert_allclose(solutions, values, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(sources, expected, rtol=1e-10, atol=1e-11)
     for pde, u, source in zip(pdes, solutions, sources, strict=True):
@@ -76,7 +75,7 @@ def test_sources_against_nested_derivatives_of_the_solution(float64, solution, d
 def test_solutions_vanish_on_the_sphere(float64, solution, dim, radius):
     pde = filled(lambda: random_pde(dim, EQUATIONS[0], solution, radius=radius), scale=1)
     points = jnp.stack([point_inside(dim, seed=seed, length=radius) for seed in range(5)])
-    values = quick(jax.vmap(pde.solution))(points)
+    values = jax.jit(jax.vmap(pde.solution))(points)
     scale = jnp.sum(jnp.abs(pde.solution.coefficients))
     assert jnp.max(jnp.abs(values)) < 1e-14 * scale
     assert jnp.max(jnp.abs(jax.vmap(pde.constraint)(points))) < 1e-14
@@ -95,7 +94,7 @@ def test_streamed_sums_are_the_sums(float64, solution, dim):
         distance = 1 - jnp.sum(x**2)
         return distance * term, -2 * dim * term - 4 * radial + distance * second
 
-    ours, theirs = quick(lambda x: (pde.solution.value_and_laplacian(x), unstreamed(x)))(x)
+    ours, theirs = jax.jit(lambda x: (pde.solution.value_and_laplacian(x), unstreamed(x)))(x)
     np.testing.assert_allclose(ours, theirs, rtol=1e-11)
     np.testing.assert_allclose(ours[0], (1 - x @ x) * SUMS[solution](x, c), rtol=1e-11)
 
@@ -123,7 +122,7 @@ def test_derivatives_of_the_source(float64, solution, dim, monkeypatch):
         along = jax.jvp(f, arguments, arguments)[1]
         return *by_both, along, jax.hessian(f, argnums=1)(*arguments)
 
-    ours, theirs = quick(lambda: (derivatives(source), derivatives(formula)))()
+    ours, theirs = jax.jit(lambda: (derivatives(source), derivatives(formula)))()
     for actual, expected in zip(ours, theirs, strict=True):
         assert relative_difference(actual, expected) < 1e-10
 
@@ -141,7 +140,7 @@ def test_single_precision_is_enough(float64, equation, solution, dim):
     def sources(pde, points):
         return jax.vmap(pde.source)(points)
 
-    ours, exact = (np.asarray(quick(sources)(*arguments)) for arguments in (single, double))
+    ours, exact = (np.asarray(jax.jit(sources)(*arguments)) for arguments in (single, double))
     assert ours.dtype == np.float32
     assert np.linalg.norm(ours - exact) < 1e-4 * np.linalg.norm(exact)
 

@@ -27,7 +27,6 @@ from tests.helpers import (
     coordinate_directions,
     dense_matrix,
     jaxpr_shapes,
-    quick,
     random_guess,
     random_network,
 )
@@ -141,7 +140,7 @@ def test_a_residual_over_names_is_what_python_makes_of_it(text: str, float64: No
         )
 
     x = pde.domain.sample_interior(3, key=make_key(2))
-    plain, planned, estimated, expected = quick(jax.vmap(all_three))(x)
+    plain, planned, estimated, expected = jax.jit(jax.vmap(all_three))(x)
     for found in (plain, planned, estimated):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
@@ -220,7 +219,7 @@ def test_a_sampled_residual_is_unbiased(text: str, estimator: STDE, float64: Non
         exact = pde.lhs(x, *Exact()(smooth, pde.operators, x, None))
         return jax.vmap(estimate)(keys), exact, OVER_A_FAMILY[text](Parts(smooth, x))
 
-    estimates, exact, expected = quick(all_three)(jax.random.split(make_key(4), 3000))
+    estimates, exact, expected = jax.jit(all_three)(jax.random.split(make_key(4), 3000))
     np.testing.assert_allclose(exact, expected, rtol=1e-10)
     error = np.std(estimates) / np.sqrt(estimates.size)
     assert abs(np.mean(estimates) - expected) < 4 * error + 1e-10 * abs(expected)
@@ -473,7 +472,7 @@ def test_the_ansatz_restricts_itself(
     def both(s):
         return ansatz.restrict(x, directions)(s), ansatz(x + s @ rows)
 
-    restricted, expected = quick(jax.vmap(both))(jnp.asarray(steps))
+    restricted, expected = jax.jit(jax.vmap(both))(jnp.asarray(steps))
     np.testing.assert_allclose(restricted, expected, rtol=1e-11, atol=1e-12)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from stde_cli.taylor import derivatives, down_closure, execute, push
 from stde_cli.taylor.planner import Family, Push, plan
-from tests.helpers import filled, quick
+from tests.helpers import filled
 from tests.taylor.test_polynomials import tower
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
@@ -35,7 +35,7 @@ def network(weights=None):
 
 def tensors(order):
     """Every derivative of the network at 0 up to `order`, whole."""
-    return quick(tower(network(), order))(jnp.zeros(3))
+    return jax.jit(tower(network(), order))(jnp.zeros(3))
 
 
 def by_tower(whole, q):
@@ -65,7 +65,7 @@ def test_every_partial_to_order_six_by_one_push(float64):
     """And the formula of this file is the tower's, so that it may be trusted beyond."""
     indices = down_closure([(6, 0, 0), (0, 6, 0), (0, 0, 6), *(q for q in ALL if sum(q) == 6)])
     units = {tuple(map(int, row)): jnp.array(row) for row in np.eye(3)}
-    _, found = quick(lambda: push(network(), units, indices))()
+    _, found = jax.jit(lambda: push(network(), units, indices))()
     whole = tensors(6)
     assert set(found) == set(ALL)
     for q in ALL:
@@ -90,7 +90,7 @@ def test_partials_by_one_family(float64, family):
     """Against the largest of the order, and against the partial itself, which may be small."""
     for q in SHAPES + EIGHTH:
         chosen = plan([q], families=[family])
-        value, (found,) = quick(lambda p=chosen, q=q: execute(p, network(), [{q: 1.0}]))()
+        value, (found,) = jax.jit(lambda p=chosen, q=q: execute(p, network(), [{q: 1.0}]))()
         expected = by_formula(q)
         assert abs(found - expected) < 1e-12 * largest(sum(q)), q
         assert abs(found - expected) < 1e-10 * abs(expected), q
@@ -117,7 +117,7 @@ def expected_of(functional):
 def test_sums_of_partials_by_one_plan(float64, family):
     wanted = list(dict.fromkeys(q for functional in KDV.values() for q in functional))
     chosen = plan(wanted) if family == "all" else plan(wanted, families=[family])
-    value, found = quick(lambda: execute(chosen, network(), list(KDV.values())))()
+    value, found = jax.jit(lambda: execute(chosen, network(), list(KDV.values())))()
     assert len(found) == len(KDV)
     np.testing.assert_allclose(value, network()(jnp.zeros(3)), rtol=1e-14)
     for ours, (name, functional) in zip(found, KDV.items(), strict=True):
@@ -140,7 +140,7 @@ def test_sums_of_partials_by_one_plan(float64, family):
     ids=str,
 )
 def test_collapsing_changes_nothing(float64, functionals):
-    _, found = quick(lambda: derivatives(network(), functionals))()
+    _, found = jax.jit(lambda: derivatives(network(), functionals))()
     for ours, functional in zip(found, functionals, strict=True):
         np.testing.assert_allclose(ours, expected_of(functional), rtol=1e-11)
 
@@ -165,14 +165,14 @@ def test_factors_may_be_traced_and_all_is_differentiable(float64, family):
     def both(*at):
         return jax.grad(ours, (0, 1))(*at), jax.grad(theirs, (0, 1))(*at)
 
-    gradients, expected = quick(both)(factors, parameters())
+    gradients, expected = jax.jit(both)(factors, parameters())
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
 
 
 def test_single_precision_stays_single():
     functionals = [{(0, 3, 1): 1.0, (2, 0, 0): 1.0}, {(1, 1, 0): 1.0}]
-    value, found = quick(lambda: derivatives(network(), functionals))()
+    value, found = jax.jit(lambda: derivatives(network(), functionals))()
     assert {value.dtype, *(f.dtype for f in found)} == {jnp.dtype("float32")}
     for ours, functional in zip(found, functionals, strict=True):
         np.testing.assert_allclose(ours, expected_of(functional), rtol=1e-4)
@@ -200,7 +200,7 @@ def test_published_mistakes(float64, seeds, order, printed, wanted, divisor, als
     """As printed the read-off misses by 0.5 % to 900 %; with all that lands there it is right."""
     moved = {a: jnp.asarray(v, float) for a, v in seeds.items()}
     indices = [(k,) for k in range(1, order + 1)]
-    _, found = quick(lambda: push(network(), moved, indices))()
+    _, found = jax.jit(lambda: push(network(), moved, indices))()
     coefficient, truth = found[order,], by_formula(wanted)
     assert abs(coefficient / printed - truth) > 4e-3 * abs(truth)
     ours = (coefficient - sum(factor * by_formula(q) for q, factor in also.items())) / divisor

@@ -5,7 +5,7 @@ import pytest
 from jax import lax
 
 from stde_cli.taylor import pure_derivatives
-from tests.helpers import quick, random_ansatz
+from tests.helpers import random_ansatz
 
 X, V = (0.3, 0.5, 0.7), (1.0, -0.5, 2.0)
 
@@ -45,7 +45,7 @@ def test_pure_derivatives_against_nested_jvp(float64, name, order):
             derivatives.append(derivative(0.0))
         return jnp.stack(derivatives)
 
-    ours, theirs = quick(lambda x, v: (pure_derivatives(f, x, v, order), nested(x, v)))(x, v)
+    ours, theirs = jax.jit(lambda x, v: (pure_derivatives(f, x, v, order), nested(x, v)))(x, v)
     assert ours.shape == (order,)
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-10)
 
@@ -61,7 +61,7 @@ def test_under_vmap_and_reverse_mode(float64):
         f = lambda y: jnp.sum(jnp.tanh(scale * y) * y[0])  # noqa: E731
         return jnp.trace(jax.hessian(f)(x))
 
-    results = quick(lambda a: [jax.value_and_grad(f)(a) for f in (ours, theirs)])(1.3)
+    results = jax.jit(lambda a: [jax.value_and_grad(f)(a) for f in (ours, theirs)])(1.3)
     np.testing.assert_allclose(*results, rtol=1e-10)
 
 

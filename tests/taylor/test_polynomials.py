@@ -13,7 +13,7 @@ from jax.experimental import jet
 from stde_cli.operators import derivative_along
 from stde_cli.prng import make_key
 from stde_cli.taylor import COLLAPSED, down_closure, elementwise, push
-from tests.helpers import quick, random_network, relative_difference
+from tests.helpers import random_network, relative_difference
 from tests.taylor.test_trace import FUNCTIONS, N, X, entrywise, positive, weigh
 
 A, B, C = (0.7, -0.4, 0.3, 0.9), (-0.2, 0.8, 0.5, 0.4), (0.6, 0.1, -0.7, 0.3)
@@ -67,7 +67,7 @@ def compare(f, vectors, top, *, x=X, rtol=1e-9):
         order = max(map(sum, indices))
         return ours, tower(along(f, x, *vectors), order)(jnp.zeros(len(vectors)))
 
-    (value, found), expected = quick(both)(jnp.array(x))
+    (value, found), expected = jax.jit(both)(jnp.array(x))
     assert set(found) == set(indices)
     np.testing.assert_allclose(value, expected[0], rtol=1e-13, atol=1e-13)
     for index in indices:
@@ -138,9 +138,9 @@ def test_one_unknown_to_order_eight(float64, f):
 
     indices = [(k,) for k in range(1, 9)]
     x = jnp.array([0.4])
-    _, found = quick(lambda x: push(lambda s: field(x + s), {(1,): jnp.ones(1)}, indices))(x)
+    _, found = jax.jit(lambda x: push(lambda s: field(x + s), {(1,): jnp.ones(1)}, indices))(x)
     ours = jnp.stack([found[index] for index in indices])
-    np.testing.assert_allclose(ours, quick(expected)(x), rtol=1e-10)
+    np.testing.assert_allclose(ours, jax.jit(expected)(x), rtol=1e-10)
 
 
 def _slope(f):
@@ -162,7 +162,7 @@ def test_curved_seeds_follow_faa_di_bruno(float64):
         bent = tower(lambda e: field(x + a * e[0] + b * e[1] + c * e[0] * e[1]), 4)(jnp.zeros(2))
         return curve, sheet, curved, bent
 
-    curve, sheet, curved, bent = quick(both)(x)
+    curve, sheet, curved, bent = jax.jit(both)(x)
     for (k,), found in curve.items():
         np.testing.assert_allclose(found, curved[k], rtol=1e-11)
     for index, found in sheet.items():
@@ -200,7 +200,7 @@ def test_a_collapsed_sum_is_the_sum_of_the_uppermost(float64, name):
         collapsed = [push(g, units(A, B), down_closure(w), w)[1] for w in WEIGHTS.values()]
         return plain, collapsed
 
-    plain, several = quick(both)(jnp.array(X))
+    plain, several = jax.jit(both)(jnp.array(X))
     for weights, collapsed in zip(WEIGHTS.values(), several, strict=True):
         assert set(collapsed) == set(down_closure(weights)) - set(weights) | {COLLAPSED}
         total = sum(weight * plain[index] for index, weight in weights.items())
@@ -227,7 +227,7 @@ def test_weights_may_be_traced_and_differentiated(float64):
         return push(lambda s: field(x + s), units(A, B), indices, weights)[1][COLLAPSED]
 
     _, plain = push(lambda s: field(x + s), units(A, B), indices)
-    gradient = quick(jax.grad(total))(jnp.array([0.5, -2.0]))
+    gradient = jax.jit(jax.grad(total))(jnp.array([0.5, -2.0]))
     np.testing.assert_allclose(gradient, [plain[2, 1], plain[0, 3]], rtol=1e-12)
 
 
@@ -257,7 +257,7 @@ def test_gradient_in_the_parameters_of_a_network(float64, activation):
         third = derivative_along(g, jnp.stack([a, a, b]))
         return (third(jnp.zeros(2)) + derivative_along(g, b[None])(jnp.zeros(2))) ** 2
 
-    gradients, expected = quick(lambda p: (jax.grad(ours)(p), jax.grad(theirs)(p)))(parameters)
+    gradients, expected = jax.jit(lambda p: (jax.grad(ours)(p), jax.grad(theirs)(p)))(parameters)
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
@@ -274,7 +274,7 @@ def test_reverse_mode_in_what_is_closed_over(float64, name):
     def theirs(m):
         return entry(tower(along(lambda y: f(m @ y), x, A, B), 2)(jnp.zeros(2)), (1, 1)) ** 2
 
-    gradient, expected = quick(lambda m: (jax.grad(ours)(m), jax.grad(theirs)(m)))(m)
+    gradient, expected = jax.jit(lambda m: (jax.grad(ours)(m), jax.grad(theirs)(m)))(m)
     np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-11)
 
 
@@ -350,7 +350,7 @@ def test_elementwise_derivatives_to_order_ten(float64, name):
         "reciprocal": lambda z: 1 / z,
     }
     for params in PARAMS.get(name, [{}]):
-        ours = quick(lambda z, p=params: elementwise.derivatives(name, p, z, ORDER))(Z)
+        ours = jax.jit(lambda z, p=params: elementwise.derivatives(name, p, z, ORDER))(Z)
         if name == "integer_pow":
             theirs = _falling(params["y"])
         else:

@@ -11,7 +11,6 @@ from stde_cli.taylor import value_and_trace
 from tests.helpers import (
     laplacian,
     point_inside,
-    quick,
     random_ansatz,
     random_network,
     relative_difference,
@@ -296,7 +295,7 @@ FUNCTIONS = {
 def test_against_the_trace_of_the_hessian(float64, name):
     f = FUNCTIONS[name]
 
-    @quick
+    @jax.jit
     def both(x):
         return value_and_trace(lambda s: f(x + s), N), (f(x), laplacian(f, x))
 
@@ -341,8 +340,8 @@ def test_the_result_is_a_pair_of_scalars_even_for_constants():
 def test_under_vmap(float64, name):
     f = FUNCTIONS[name]
     points = jnp.array(X) + 0.01 * jax.random.normal(make_key(1), (3, N))
-    ours = quick(jax.vmap(lambda x: value_and_trace(lambda s: f(x + s), N)))(points)
-    theirs = quick(jax.vmap(lambda x: (f(x), laplacian(f, x))))(points)
+    ours = jax.jit(jax.vmap(lambda x: value_and_trace(lambda s: f(x + s), N)))(points)
+    theirs = jax.jit(jax.vmap(lambda x: (f(x), laplacian(f, x))))(points)
     np.testing.assert_allclose(ours, theirs, rtol=1e-11)
 
 
@@ -372,7 +371,7 @@ def test_reverse_mode_in_what_is_closed_over(float64, name):
     def theirs(a):
         return laplacian(lambda y: f(a @ y), x) ** 2 + f(a @ x)
 
-    gradient, expected = quick(lambda a: (jax.grad(ours)(a), jax.grad(theirs)(a)))(a)
+    gradient, expected = jax.jit(lambda a: (jax.grad(ours)(a), jax.grad(theirs)(a)))(a)
     np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-11)
 
 
@@ -388,7 +387,7 @@ def test_gradient_in_the_parameters_of_an_ansatz(float64, kind):
     def theirs(parameters):
         return laplacian(eqx.combine(parameters, static), x) ** 2
 
-    gradients, expected = quick(lambda p: (jax.grad(ours)(p), jax.grad(theirs)(p)))(parameters)
+    gradients, expected = jax.jit(lambda p: (jax.grad(ours)(p), jax.grad(theirs)(p)))(parameters)
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
 
@@ -397,7 +396,7 @@ def test_gradient_in_the_parameters_of_an_ansatz(float64, kind):
 def test_against_folx_on_a_network(float64, activation):
     network = random_network(10, width=16, depth=4, activation=activation)
     x = point_inside(10)
-    value, trace = quick(lambda x: value_and_trace(lambda s: network(x + s), 10))(x)
-    theirs = quick(folx.forward_laplacian(network))(x)
+    value, trace = jax.jit(lambda x: value_and_trace(lambda s: network(x + s), 10))(x)
+    theirs = jax.jit(folx.forward_laplacian(network))(x)
     assert relative_difference(value, theirs.x) < 1e-13
     assert relative_difference(trace, theirs.laplacian) < 1e-12

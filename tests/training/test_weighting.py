@@ -14,7 +14,6 @@ from stde_cli.start import FromNetwork
 from stde_cli.training.state import Problem, initial_state
 from stde_cli.training.step import training_step
 from stde_cli.weighting import ByGradientNorm, Fixed
-from tests.helpers import quick
 
 CONDITIONS = [
     {"at": {"t": 0}, "residual": "u - sin(x)", "weight": 10},
@@ -63,7 +62,7 @@ def test_factors_follow_the_ratio_of_gradients(float64: None) -> None:
         def of_network(network):
             return term(eqx.tree_at(lambda a: a.network, field, network))
 
-        value, gradient = quick(jax.value_and_grad(of_network))(field.network)
+        value, gradient = jax.jit(jax.value_and_grad(of_network))(field.network)
         leaves = [np.asarray(leaf).ravel() for leaf in jax.tree.leaves(gradient)]
         return np.linalg.norm(np.concatenate(leaves)), value
 
@@ -73,14 +72,14 @@ def test_factors_follow_the_ratio_of_gradients(float64: None) -> None:
         for k in range(2)
     ]
     expected = [0.75 + 0.25 * equation / norm for norm, _ in pairs]
-    after, loss = quick(training_step)(problem, state)
+    after, loss = jax.jit(training_step)(problem, state)
     np.testing.assert_allclose(after.weights, expected, rtol=1e-10)
     own = [condition.weight for condition in pde.conditions]
     beside = sum(w * f * v for w, f, (_, v) in zip(own, expected, pairs, strict=True))
     np.testing.assert_allclose(loss, value + beside, rtol=1e-10)
     whole = condition_loss(pde, Exact(), field, 4, after.weights, key=key)
     np.testing.assert_allclose(whole, beside, rtol=1e-10)
-    later, _ = quick(training_step)(problem, after)
+    later, _ = jax.jit(training_step)(problem, after)
     assert (later.weights == after.weights).all()
 
 
@@ -97,7 +96,7 @@ def test_without_conditions_nothing_is_weighed() -> None:
         problem_and_state(weighting, []) for weighting in (Fixed(), ByGradientNorm())
     )
     assert first.weights is None
-    a, b = (quick(training_step)(*each)[0] for each in ((plain, first), (balanced, second)))
+    a, b = (jax.jit(training_step)(*each)[0] for each in ((plain, first), (balanced, second)))
     assert eqx.tree_equal(a.ansatz, b.ansatz)
 
 
