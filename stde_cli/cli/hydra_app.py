@@ -34,11 +34,6 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
         StdeError: what the task raises; in a sweep, after the other jobs have run.
     """
     register()
-    # A class of the user's own, named by _target_, may lie where the command is given.
-    # The environment hands it on to the processes of a sweep's launcher.
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
     guarded = _Task(command, task)
     application = hydra.main(
         version_base="1.3", config_path=str(config_directory()), config_name=command

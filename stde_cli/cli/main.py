@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from stde_cli import __version__
@@ -86,9 +87,18 @@ def _run(name: str, arguments: list[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         mend = f"did you mean {near[0]}?" if near else "see: stde --help"
         raise UsageError(name, None, "no such command", mend)
+    _look_here_for_classes()
     # Each command imports what it needs, and only when it is asked for.
     command = importlib.import_module(f"stde_cli.cli.{module}")
     return (command.complete if name == "_complete" else command.main)(arguments)
+
+
+def _look_here_for_classes() -> None:
+    """A class of the user's own, named by _target_, may lie where the command is given."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    # For the processes that a sweep or a benchmark starts.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
 
 
 def _fail(message: str, status: int, detail: str = "") -> int:

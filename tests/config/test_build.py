@@ -44,27 +44,29 @@ def side_by_side(*groups: str) -> list[list[str]]:
     ]
 
 
-CHOICES = [
-    *(
-        [f"pde={pde}", f"pde/solution={solution}"]
-        for pde in names("pde")
-        if "- solution:" in (CONFIGS / "pde" / f"{pde}.yaml").read_text()
-        for solution in names("pde/solution")
-    ),
-    # Compiling takes the time, so the choices of several groups share a run.
-    *side_by_side("optimizer", "schedule", "estimator/sampler"),
-    *side_by_side("start", "loss"),
-    ["estimator=stde_unrestricted"],
-    ["estimator=nested_backward"],
-    ["loss=gradient_enhanced", "loss.components=2"],
-    ["network=weight_sharing", "network.block_size=2"],
-    ["network=additive_mlp", "loss=gradient_enhanced"],
+# Compiling takes the time, so several choices share a run.
+EQUATIONS = [
+    [f"pde={pde}", f"pde/solution={solution}"]
+    for pde in names("pde")
+    if "- solution:" in (CONFIGS / "pde" / f"{pde}.yaml").read_text()
+    for solution in names("pde/solution")
+]
+OPTIONS = [
     ["collocation=by_residual"],
     ["weighting=gradient_norm"],
     ["train.gradient_clip=1.0"],
     ["pde.radius=2.0"],
     ["network.depth=2"],
     ["network.activation=gelu"],
+]
+CHOICES = [
+    *(equation + option for equation, option in zip(EQUATIONS, OPTIONS, strict=True)),
+    *side_by_side("optimizer", "schedule", "estimator/sampler"),
+    *side_by_side("start", "loss"),
+    ["estimator=stde_unrestricted", "network=weight_sharing", "network.block_size=2"],
+    ["estimator=nested_backward"],
+    ["loss=gradient_enhanced", "loss.components=2"],
+    ["network=additive_mlp", "loss=gradient_enhanced"],
 ]
 
 

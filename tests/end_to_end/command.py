@@ -1,6 +1,8 @@
 """The real command, as a process."""
 
+import atexit
 import inspect
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,21 +10,21 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from stde_cli.cli import solve
-from stde_cli.cli.main import main
+from stde_cli.cli.main import main, program
 
 SMALL = ("dim=6", "steps=40", "network.width=8", "estimator.batch=3", "evaluation.points=200")
 """Overrides of a problem that trains in a moment."""
 
 _OFFLINE = {"WANDB_API_KEY": "", "NETRC": os.devnull, "JAX_PLATFORMS": "cpu"}
-# Compiled as for a user. Most tests solve the same small problem: once serves them all.
+# Most tests solve the same small problem: compiled once, it serves them all.
 _COMPILED_ONCE = {
-    "XLA_FLAGS": "",
     "JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir()) / f"stde-tests-{os.getuid()}"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
@@ -40,14 +42,25 @@ class Outcome:
         return self
 
 
+AS_FOR_A_USER = {"XLA_FLAGS": ""}
+"""Programs are compiled to be fast, not to be compiled quickly."""
+
+
 def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, **_OFFLINE, **_COMPILED_ONCE, **changes}
 
 
-def stde(
+def stde(*arguments: str, cwd: Path) -> Outcome:
+    """Run `stde` with `arguments` in `cwd` and wait for it."""
+    with tempfile.TemporaryDirectory() as printed:
+        process = _forked(arguments, cwd, Path(printed))
+        return _outcome(process, Path(printed), timeout=300)
+
+
+def stde_anew(
     *arguments: str, cwd: Path, env: dict[str, str] | None = None, within: tuple[str, ...] = ()
 ) -> Outcome:
-    """Run `stde` with `arguments` in `cwd`, under the command `within`, and wait for it."""
+    """As `stde`, from an interpreter of its own, in `env` and under the command `within`."""
     done = subprocess.run(
         [*within, sys.executable, "-m", "stde_cli", *arguments],
         cwd=cwd,
@@ -85,21 +98,44 @@ def stde_interrupted(
     *arguments: str, cwd: Path, number: signal.Signals, once: Path, contains: str
 ) -> Outcome:
     """Run `stde` and send it the signal `number` as soon as the file `once` contains a text."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stde_cli", *arguments],
-        cwd=cwd,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    with tempfile.TemporaryDirectory() as printed:
+        process = _forked(arguments, cwd, Path(printed))
         for _ in range(3000):
-            if process.poll() is not None or (once.exists() and contains in once.read_text()):
+            if not process.is_alive() or (once.exists() and contains in once.read_text()):
                 break
             time.sleep(0.1)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=120)
+        assert process.pid
+        os.kill(process.pid, number)
+        return _outcome(process, Path(printed), timeout=120)
+
+
+# A process is forked from one that has imported what all of them import, which takes seconds, and
+# has done no more: neither JAX's backend nor its threads are there yet.
+
+
+def _forked(arguments: tuple[str, ...], cwd: Path, printed: Path) -> BaseProcess:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.end_to_end.preloaded"])
+    process = context.Process(target=_command, args=(arguments, cwd, printed))
+    with mock.patch.dict(os.environ, environment()):
+        process.start()
+    return process
+
+
+def _command(arguments: tuple[str, ...], cwd: Path, printed: Path) -> None:
+    for descriptor, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(printed / name, os.O_WRONLY | os.O_CREAT), descriptor)
+    os.chdir(cwd)
+    sys.argv = ["stde", *arguments]
+    try:
+        program()
     finally:
-        process.kill()
-    return Outcome(process.returncode, out, err)
+        atexit._run_exitfuncs()
+
+
+def _outcome(process: BaseProcess, printed: Path, *, timeout: float) -> Outcome:
+    process.join(timeout)
+    status = process.exitcode
+    process.kill()
+    assert status is not None, f"not done within {timeout} s"
+    return Outcome(status, (printed / "out").read_text(), (printed / "err").read_text())

@@ -20,6 +20,7 @@ from tests.end_to_end.command import (
     environment,
     in_process,
     stde,
+    stde_anew,
     stde_interrupted,
 )
 from tests.end_to_end.test_solve import read_arrays
@@ -323,7 +324,7 @@ UNCACHED = environment(JAX_ENABLE_COMPILATION_CACHE="false")
 def test_a_checkpoint_that_does_not_fit_on_disk(tmp_path: Path) -> None:
     """The error names the step; figures stay, and nothing of the failed checkpoint."""
     arguments = ("dim=4000", "steps=4", "evaluation.points=10", "run_dir=run")
-    outcome = stde("solve", *arguments, cwd=tmp_path, env=UNCACHED, within=FULL_DISK)
+    outcome = stde_anew("solve", *arguments, cwd=tmp_path, env=UNCACHED, within=FULL_DISK)
     check_refusal(outcome, ["run_dir=", "checkpoint of step 4 could not be written"])
     assert "resume" not in outcome.err, "there is nothing to resume"
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
@@ -347,7 +348,7 @@ def test_an_earlier_checkpoint_survives_a_full_disk(tmp_path: Path) -> None:
     config = tmp_path / "run" / "config.yaml"
     text = config.read_text()
     config.write_text(text.replace("every: null\n  minutes", "every: 1\n  minutes"))
-    outcome = stde("resume", "run", cwd=tmp_path, env=UNCACHED, within=FULL_DISK)
+    outcome = stde_anew("resume", "run", cwd=tmp_path, env=UNCACHED, within=FULL_DISK)
     check_refusal(outcome, ["could not be written", "is kept"])
     assert {p.name for p in (tmp_path / "run" / "checkpoints").iterdir()} == saved
     assert read_arrays(tmp_path / "run")

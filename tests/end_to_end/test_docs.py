@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import environment
+from tests.end_to_end.command import AS_FOR_A_USER, environment
 
 IN_LITTLE = "steps=2 seed=0 evaluation.points=20 evaluation.monitor_points=20"
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,13 +26,8 @@ def run_page(page: Path, where: Path, kind: str, overrides: str = "") -> int:
 
     `overrides` are added to each `stde solve`.
     """
-    (where / "bin").mkdir()
-    launcher = where / "bin" / "stde"
-    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m stde_cli "$@"\n')
-    launcher.chmod(0o755)
-    env = environment()
-    places = (where / "bin", Path(sys.executable).parent, env["PATH"])
-    env["PATH"] = os.pathsep.join(map(str, places))
+    env = environment(**AS_FOR_A_USER)
+    env["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), env["PATH"]))
     count = 0
     for language, info, text in FENCE.findall(page.read_text()):
         named = re.search(r"file=(\S+)", info)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.end_to_end.command import SMALL, environment, stde
+from tests.end_to_end.command import AS_FOR_A_USER, SMALL, environment, stde, stde_anew
 
 SUMMARY_KEYS = """
     status command pde solution dim seed steps loss rel_l1_error rel_l2_error trivial_rel_l2_error
@@ -92,7 +92,8 @@ def test_tracker_none_keeps_no_metrics(tmp_path: Path) -> None:
 
 
 def test_quickstart_beats_the_trivial_baseline(tmp_path: Path) -> None:
-    stde("solve", "+experiment=quickstart", "run_dir=run", cwd=tmp_path).check()
+    env = environment(**AS_FOR_A_USER)
+    stde_anew("solve", "+experiment=quickstart", "run_dir=run", cwd=tmp_path, env=env).check()
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["rel_l2_error"] < summary["trivial_rel_l2_error"] / 10
 

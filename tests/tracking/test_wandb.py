@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import SMALL, environment, stde
+from tests.end_to_end.command import SMALL, environment, stde, stde_anew
 
 
 def records(log: Path) -> Iterator:
@@ -94,6 +94,6 @@ def test_without_a_network_it_goes_offline_too(tmp_path: Path) -> None:
     """A key, and a server that nobody can reach: port 9 of this machine, closed."""
     env = environment(WANDB_API_KEY="0" * 40, WANDB_BASE_URL="http://127.0.0.1:9")
     arguments = (*SMALL, "tracker=wandb", "run_dir=run")
-    out = stde("solve", *arguments, cwd=tmp_path, env=env).check().out
+    out = stde_anew("solve", *arguments, cwd=tmp_path, env=env).check().out
     assert "127.0.0.1 cannot be reached" in out
     assert read_offline(tmp_path / "run")["summary"]["status"] == "finished"
