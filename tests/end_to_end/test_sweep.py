@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import SMALL, stde
+from tests.end_to_end.command import SMALL, stde_anew
 
 
 def summaries(where: Path) -> list[dict]:
@@ -13,14 +13,14 @@ def summaries(where: Path) -> list[dict]:
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_sweep_runs_every_job(launcher: str, tmp_path: Path) -> None:
-    stde("solve", "-m", *SMALL, "seed=0,1", f"hydra/launcher={launcher}", cwd=tmp_path).check()
+    stde_anew("solve", "-m", *SMALL, "seed=0,1", f"hydra/launcher={launcher}", cwd=tmp_path).check()
     found = summaries(tmp_path)
     assert [s["seed"] for s in found] == [0, 1]
     assert all(s["status"] == "finished" for s in found)
 
 
 def test_a_failing_job_is_named_and_the_others_run(tmp_path: Path) -> None:
-    outcome = stde("solve", "-m", *SMALL, "train.points=0,5", cwd=tmp_path)
+    outcome = stde_anew("solve", "-m", *SMALL, "train.points=0,5", cwd=tmp_path)
     assert outcome.status == 2
     assert "job 0: train.points=0" in outcome.err
     assert "Traceback" not in outcome.err
