@@ -23,7 +23,7 @@ test: .venv/ready
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 test-slow: .venv/ready
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --numprocesses 2 --dist loadgroup
 
 lint: .venv/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
