@@ -26,6 +26,7 @@ def run_page(page: Path, where: Path, kind: str, overrides: str = "") -> int:
 
     `overrides` are added to each `stde solve`.
     """
+    (where / "scripts").symlink_to(ROOT / "scripts")
     env = environment(**AS_FOR_A_USER)
     env["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), env["PATH"]))
     count = 0
