@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -105,17 +106,20 @@ def stde_interrupted(
                 break
             time.sleep(0.1)
         assert process.pid
-        os.kill(process.pid, number)
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
         return _outcome(process, Path(printed), timeout=120)
 
 
 # A process is forked from one that has imported what all of them import, which takes seconds, and
 # has done no more: neither JAX's backend nor its threads are there yet.
 
+_IMPORTED_ONCE = [__name__, "hydra._internal.hydra", "stde_cli.session", "stde_cli.trained"]
+
 
 def _forked(arguments: tuple[str, ...], cwd: Path, printed: Path) -> BaseProcess:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.end_to_end.preloaded"])
+    context.set_forkserver_preload(_IMPORTED_ONCE)
     process = context.Process(target=_command, args=(arguments, cwd, printed))
     with mock.patch.dict(os.environ, environment()):
         process.start()
