@@ -27,15 +27,16 @@ from jax.flatten_util import ravel_pytree
 from rich.console import Console
 from rich.table import Table
 
-from stde_cli import directions, trained
-from stde_cli._types import Point, Points, PRNGKey, Scalar, Values
-from stde_cli.ansatz import HardConstraint
-from stde_cli.ansatz import trained as is_trained
-from stde_cli.directions import AbstractDirections, AbstractSampler, Sizes, Stratified
+from stde_cli.ansatz.hard_constraint import HardConstraint
+from stde_cli.ansatz.hard_constraint import trained as is_trained
+from stde_cli.autodiff import directions
+from stde_cli.autodiff.directions import AbstractDirections, AbstractSampler, Sizes, Stratified
 from stde_cli.estimators import STDE
-from stde_cli.losses import Residual
-from stde_cli.pdes import AbstractPDE
-from stde_cli.runs import RunDirectory
+from stde_cli.jobs import trained
+from stde_cli.objective.losses import Residual
+from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.runs.directory import RunDirectory
+from stde_cli.system.types import Point, Points, PRNGKey, Scalar, Values
 
 
 class MeanOfDraws(AbstractSampler):

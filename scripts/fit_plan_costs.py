@@ -20,11 +20,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from stde_cli.directions import CoordinateDirections
-from stde_cli.networks import MLP
-from stde_cli.restriction import restrict
-from stde_cli.taylor import push_together
-from stde_cli.taylor.planner import Push, plan
+from stde_cli.ansatz.networks import MLP
+from stde_cli.autodiff.directions import CoordinateDirections
+from stde_cli.autodiff.restriction import restrict
+from stde_cli.autodiff.taylor import push_together
+from stde_cli.autodiff.taylor.planner import Push, plan
 
 _DIM, _POINTS = 3, 100
 _JETS = {1: (1, 2, 3, 4, 5, 6, 8, 10, 12), 4: (2, 4, 6), 8: (4,)}

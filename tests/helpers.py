@@ -8,16 +8,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stde_cli._types import Point, Scalar
-from stde_cli.ansatz import HardConstraint
-from stde_cli.constraints import AbstractConstraint, VanishOnSphere
-from stde_cli.directions import AbstractSampler, CoordinateDirections, DenseDirections
-from stde_cli.guess import Guess, no_guess
-from stde_cli.networks import MLP, AdditiveMLP, WeightSharing
-from stde_cli.networks.mlp import Activation
-from stde_cli.pdes import AbstractManufactured, AllenCahn, Poisson, SineGordon, ThreeBody, TwoBody
-from stde_cli.prng import make_key
-from stde_cli.windows import WindowPolynomials
+from stde_cli.ansatz.guess import Guess, no_guess
+from stde_cli.ansatz.hard_constraint import HardConstraint
+from stde_cli.ansatz.networks import MLP, AdditiveMLP, WeightSharing
+from stde_cli.ansatz.networks.mlp import Activation
+from stde_cli.ansatz.windows import WindowPolynomials
+from stde_cli.autodiff.directions import AbstractSampler, CoordinateDirections, DenseDirections
+from stde_cli.problem.constraints import AbstractConstraint, VanishOnSphere
+from stde_cli.problem.pdes import (
+    AbstractManufactured,
+    AllenCahn,
+    Poisson,
+    SineGordon,
+    ThreeBody,
+    TwoBody,
+)
+from stde_cli.system.prng import make_key
+from stde_cli.system.types import Point, Scalar
 
 NetworkKind = Literal["mlp", "weight_sharing", "additive_mlp"]
 EQUATIONS = (Poisson, AllenCahn, SineGordon)

@@ -1,6 +1,7 @@
-"""Each room imports only from rooms above it."""
+"""Twelve rooms, each importing only from rooms below it; within a room, files that do the same."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,45 +9,72 @@ import pytest
 import stde_cli
 
 PACKAGE = Path(stde_cli.__file__).parent
-ROOMS = """
-    _version __init__ errors interrupts _types prng directions restriction taylor expressions
-    domains operators constraints windows guess pdes networks ansatz estimators losses least_squares
-    start collocation weighting metrics environment resources runs tracking training reporting
-    config points trained session benchmarks cli __main__
-    """.split()
+
+# From the bottom up; in each room its files and folders, from the bottom up.
+ROOMS = {
+    "system": "errors interrupts resources environment types prng",
+    "autodiff": "directions restriction taylor",
+    "expressions": "layout nodes faults evaluation algebra parser linear field",
+    "problem": "domains operators constraints pdes",
+    "estimators": "base reading standard_error baselines exact stde",
+    "ansatz": "windows networks guess hard_constraint",
+    "objective": "losses collocation weighting metrics",
+    "runs": "directory points tracking reporting",
+    "training": "schedules least_squares start state step loop checkpoint initialisation",
+    "config": "schema validate build saved",
+    "jobs": "trained solve plans benchmarks",
+    "cli": """main arguments hydra_errors hydra_app solve resume evaluate predict plan bench list
+        doctor completion""",
+}
+# The package's face: names that all may use, or that none of the rooms may.
+VERSION, FACE = "_version", ("__init__", "__main__", "pdes")
+
+FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def room_of(module: str) -> str:
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 else "__init__"
+def path_of(module: str) -> list[str]:
+    """The parts of a module's name below the package, its last one a file or a folder."""
+    return module.split(".")[1:]
 
 
-def imports(file: Path) -> set[str]:
+def imports(file: Path) -> Iterator[str]:
     """Modules of the package that a file imports, at the top or within functions."""
-    found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stde_cli"):
             for alias in node.names:
                 module = f"{node.module}.{alias.name}"
-                is_module = (PACKAGE.parent / Path(*module.split("."))).with_suffix(".py").exists()
-                is_room = (PACKAGE.parent / Path(*module.split("."))).is_dir()
-                found.add(module if is_module or is_room else node.module)
+                place = PACKAGE.joinpath(*path_of(module))
+                exists = place.with_suffix(".py").exists() or place.is_dir()
+                yield module if exists else str(node.module)
         elif isinstance(node, ast.Import):
-            found |= {a.name for a in node.names if a.name.startswith("stde_cli")}
-    return found
-
-
-FILES = sorted(p for p in PACKAGE.rglob("*.py"))
+            yield from (a.name for a in node.names if a.name.startswith("stde_cli"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_one_way(file: Path) -> None:
-    own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert own in ROOMS, f"{own} is no room: give it its place in the order"
-    place = {room: k for k, room in enumerate(ROOMS)}
+    room, *within = (part.removesuffix(".py") for part in file.relative_to(PACKAGE).parts)
+    if room in (VERSION, *FACE):
+        return
+    assert room in ROOMS, f"{room} is no room: give it its place in the order"
+    rooms, files = list(ROOMS), ROOMS[room].split()
+    assert within[0] in ("__init__", *files), f"give {within[0]} its place in {room}"
     for module in imports(file):
-        room = room_of(module)
-        assert place[room] <= place[own], f"{own} imports {room}, which is below it"
+        other, *inside = path_of(module) or [VERSION]
+        if other == VERSION:
+            continue
+        assert other in rooms, f"{room} imports the package's face, {other}"
+        assert rooms.index(other) <= rooms.index(room), f"{room} imports {other}, above it"
+        if other == room and inside and within[0] != "__init__":
+            order = files.index(inside[0]), files.index(within[0])
+            assert order[0] <= order[1], f"{within[0]} imports {inside[0]}, above it in {room}"
+
+
+def test_every_room_and_file_in_the_order_is_there() -> None:
+    for room, files in ROOMS.items():
+        assert (PACKAGE / room / "__init__.py").read_text().startswith('"""'), room
+        for name in files.split():
+            place = PACKAGE / room / name
+            assert place.is_dir() or place.with_suffix(".py").exists(), place
 
 
 def test_hydra_is_seen_by_config_and_cli_alone() -> None:
@@ -60,3 +88,15 @@ def test_hydra_is_seen_by_config_and_cli_alone() -> None:
 def test_only_jets_sees_the_experimental_module() -> None:
     users = [f.name for f in FILES if "jax.experimental import jet" in f.read_text()]
     assert users == ["jets.py"]
+
+
+def test_a_name_of_the_face_is_imported_when_it_is_asked_for() -> None:
+    for name in dir(stde_cli):
+        assert getattr(stde_cli, name) is not None
+
+
+def test_the_name_that_older_files_know_still_works() -> None:
+    from stde_cli import pdes
+
+    assert pdes.Symbolic is stde_cli.Symbolic
+    assert pdes.parameters is stde_cli.parameters

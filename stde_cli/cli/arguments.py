@@ -1,7 +1,7 @@
 import argparse
 from typing import NoReturn
 
-from stde_cli.errors import UsageError
+from stde_cli.system.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):

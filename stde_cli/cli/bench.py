@@ -15,7 +15,7 @@ from rich.table import Table
 from stde_cli.cli import hydra_app
 from stde_cli.cli.hydra_errors import explain
 from stde_cli.config.validate import validate
-from stde_cli.errors import UsageError
+from stde_cli.system.errors import UsageError
 
 
 def main(arguments: list[str]) -> int:
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
 
 def task(config: DictConfig) -> None:
     """Measure every method of `bench.methods`, print a table, write `bench.out`."""
-    from stde_cli.benchmarks import seconds_to_error, speed
+    from stde_cli.jobs.benchmarks import seconds_to_error, speed
 
     validate(config)
     _check_methods(config)
@@ -108,7 +108,7 @@ def _check_writable(out: Path) -> None:
 
 def _measured(benchmark: Any, method: str, config: DictConfig, console: Console) -> Any:
     """The benchmark's figures; without any but a note where the method cannot be measured."""
-    from stde_cli.benchmarks import Unmeasured, in_child
+    from stde_cli.jobs.benchmarks import Unmeasured, in_child
 
     with console.status(f"measuring {method}") as status:
         try:

@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> int:
 def _findings(problems: list[str]):
     import jax
 
-    from stde_cli.environment import versions
-    from stde_cli.resources import available_memory_bytes
+    from stde_cli.system.environment import versions
+    from stde_cli.system.resources import available_memory_bytes
 
     yield from versions().items()
     try:
@@ -54,7 +54,7 @@ def _findings(problems: list[str]):
     launcher = util.find_spec("hydra_plugins.hydra_joblib_launcher") is not None
     yield "joblib, submitit launchers", "installed" if launcher else "pip install 'stde[sweep]'"
 
-    from stde_cli.tracking.wandb import obstacle_to_online
+    from stde_cli.runs.tracking.wandb import obstacle_to_online
 
     obstacle = obstacle_to_online()
     yield "wandb", f"offline ({obstacle})" if obstacle else "online"

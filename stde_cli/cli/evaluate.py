@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from stde_cli.cli.arguments import Parser, positive, seed
-from stde_cli.runs import RunDirectory
+from stde_cli.runs.directory import RunDirectory
 
 
 def main(arguments: list[str]) -> int:
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
     if options.plot:
-        from stde_cli.reporting.plots import plot_history
+        from stde_cli.runs.reporting.plots import plot_history
 
         plot_history(run.read_metrics(), options.plot)
         print(f"plot: {options.plot}")
@@ -44,10 +44,10 @@ def main(arguments: list[str]) -> int:
 def _figures(run: RunDirectory, options: argparse.Namespace) -> dict[str, float | int | str]:
     import jax
 
-    from stde_cli import trained
     from stde_cli.estimators import mean_and_standard_error
-    from stde_cli.metrics import Evaluator
-    from stde_cli.prng import make_key
+    from stde_cli.jobs import trained
+    from stde_cli.objective.metrics import Evaluator
+    from stde_cli.system.prng import make_key
 
     loaded = trained.load(run)
     problem = loaded.built.problem

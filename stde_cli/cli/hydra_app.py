@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.cli.hydra_errors import explain, nameless_choice
 from stde_cli.config.schema import register
-from stde_cli.errors import Interrupted, StdeError, UsageError
+from stde_cli.system.errors import Interrupted, StdeError, UsageError
 
 
 def config_directory() -> Path:

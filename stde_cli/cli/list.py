@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stde_cli.cli.arguments import Parser
-from stde_cli.errors import UsageError
+from stde_cli.system.errors import UsageError
 
 _GROUPS = {
     "pde": "pde",

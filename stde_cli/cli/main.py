@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from stde_cli import __version__
-from stde_cli.errors import Interrupted, StdeError, UsageError
+from stde_cli.system.errors import Interrupted, StdeError, UsageError
 
 COMMANDS = {
     "solve": "train one PDE; -m sweeps over several values",

@@ -4,9 +4,9 @@ import json
 import re
 
 from stde_cli.cli.arguments import Parser
-from stde_cli.errors import UsageError
 from stde_cli.expressions import Layout, parse
 from stde_cli.expressions.layout import Part
+from stde_cli.system.errors import UsageError
 
 _NUMBERED = 10
 """How many entries a family of coordinates is given, where the text names none above."""
@@ -34,8 +34,8 @@ def main(arguments: list[str]) -> int:
     signed = (f" {a}" if re.match("-[^-h]", a) else a for a in arguments)
     options = parser.parse_args(list(signed))
 
-    from stde_cli.reporting import plans
-    from stde_cli.taylor.planner import FAMILIES, HIGHEST_ORDER
+    from stde_cli.autodiff.taylor.planner import FAMILIES, HIGHEST_ORDER
+    from stde_cli.jobs import plans
 
     text = options.expression.strip()
     if not text:

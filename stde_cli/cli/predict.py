@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from stde_cli.cli.arguments import Parser
-from stde_cli.errors import Interrupted
-from stde_cli.interrupts import Interrupts
-from stde_cli.runs import RunDirectory
+from stde_cli.runs.directory import RunDirectory
+from stde_cli.system.errors import Interrupted
+from stde_cli.system.interrupts import Interrupts
 
 
 def main(arguments: list[str]) -> int:
@@ -34,8 +34,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     run = RunDirectory.open(options.run)
 
-    from stde_cli import trained
-    from stde_cli.points import PointsFile, open_values
+    from stde_cli.jobs import trained
+    from stde_cli.runs.points import PointsFile, open_values
 
     loaded = trained.load(run)
     layout = loaded.built.problem.pde.layout

@@ -4,9 +4,9 @@ import shlex
 from pathlib import Path
 
 from stde_cli.cli.arguments import Parser
-from stde_cli.interrupts import Interrupts
-from stde_cli.reporting.summary import show_summary
-from stde_cli.runs import RunDirectory
+from stde_cli.runs.directory import RunDirectory
+from stde_cli.runs.reporting.summary import show_summary
+from stde_cli.system.interrupts import Interrupts
 
 
 def main(arguments: list[str]) -> int:
@@ -25,8 +25,8 @@ def main(arguments: list[str]) -> int:
     else:
         command = shlex.join(["stde", "resume", str(run.path)])
         with Interrupts() as interrupts:
-            from stde_cli import session
             from stde_cli.config import saved
+            from stde_cli.jobs import solve as session
 
             config = saved.load(run)
             summary = session.resume(config, run, command=command, interrupts=interrupts)

@@ -15,10 +15,10 @@ from omegaconf import DictConfig
 from stde_cli.cli import hydra_app
 from stde_cli.config.saved import describes_same_run
 from stde_cli.config.validate import validate
-from stde_cli.errors import Interrupted, JobFailed, StdeError, UsageError
-from stde_cli.interrupts import Interrupts
-from stde_cli.reporting.summary import show_summary
-from stde_cli.runs import RunDirectory
+from stde_cli.runs.directory import RunDirectory
+from stde_cli.runs.reporting.summary import show_summary
+from stde_cli.system.errors import Interrupted, JobFailed, StdeError, UsageError
+from stde_cli.system.interrupts import Interrupts
 
 
 def main(arguments: list[str]) -> int:
@@ -56,7 +56,7 @@ def _forget_programs() -> None:
 
 def _solve(config: DictConfig, place: Path | None, command: str) -> dict:
     with Interrupts() as interrupts:
-        from stde_cli import session
+        from stde_cli.jobs import solve as session
 
         summary = _solve_or_resume(config, place, command, session, interrupts)
     show_summary(summary)

@@ -1,1 +1,4 @@
-"""Configuration: its schema, what must hold across its fields, and the objects it describes."""
+"""From YAML and overrides to objects: schema, checks across fields, building.
+
+With `cli/` the only room that sees Hydra. May import training and what is below it.
+"""

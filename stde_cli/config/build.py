@@ -15,12 +15,12 @@ from hydra.utils import instantiate
 from jaxtyping import PyTree
 from omegaconf import DictConfig
 
-from stde_cli._types import PRNGKey, ScalarField
-from stde_cli.errors import UsageError
 from stde_cli.estimators import AbstractEstimator, Exact
-from stde_cli.pdes import AbstractPDE
-from stde_cli.prng import make_key
-from stde_cli.tracking import Tracker
+from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.runs.tracking import Tracker
+from stde_cli.system.errors import UsageError
+from stde_cli.system.prng import make_key
+from stde_cli.system.types import PRNGKey, ScalarField
 from stde_cli.training import Problem, TrainerState, initial_state
 
 

@@ -1,15 +1,17 @@
 """Configurations as runs keep them."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from stde_cli.config.schema import SolveConfig
 from stde_cli.config.validate import validate
-from stde_cli.errors import UsageError
-from stde_cli.runs import RunDirectory
+from stde_cli.runs.directory import RunDirectory
+from stde_cli.system.errors import UsageError
 
 _NOT_THE_RUN = ("run_dir", "resume", "tracker")
 """Keys that say where a run is kept and shown, not what it computes."""
@@ -29,11 +31,34 @@ def load(run: RunDirectory) -> DictConfig:
         why = f"config.yaml is not one of this version ({reason})"
         raise UsageError("RUN", run.path, why) from error
     assert isinstance(config, DictConfig)
+    _refuse_targets_that_moved(run, config)
     if OmegaConf.missing_keys(config):
         missing = ", ".join(sorted(OmegaConf.missing_keys(config)))
         raise UsageError("RUN", run.path, f"config.yaml lacks {missing}")
     validate(config)
     return config
+
+
+def _refuse_targets_that_moved(run: RunDirectory, config: DictConfig) -> None:
+    """A run of a version that kept its classes elsewhere; its checkpoints hold them too."""
+    for target in _targets(OmegaConf.to_container(config)):
+        if target.startswith("stde_cli."):
+            try:
+                get_object(target)
+            except Exception as error:
+                why = f"config.yaml names {target}, which only an earlier version has"
+                raise UsageError("RUN", run.path, why, "solve it anew, or use that one") from error
+
+
+def _targets(settings: Any) -> Iterator[str]:
+    """Every `_target_` within the settings."""
+    if isinstance(settings, dict):
+        if isinstance(target := settings.get("_target_"), str):
+            yield target
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        for each in settings:
+            yield from _targets(each)
 
 
 def describes_same_run(run: RunDirectory, config: DictConfig) -> bool:

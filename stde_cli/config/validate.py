@@ -10,8 +10,8 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from stde_cli.config.schema import BenchmarkConfig
-from stde_cli.errors import UsageError
-from stde_cli.prng import GENERATORS
+from stde_cli.system.errors import UsageError
+from stde_cli.system.prng import GENERATORS
 
 _POSITIVE_INTEGERS = (
     "dim",

@@ -1,4 +1,7 @@
-"""Estimators: (field, operators, x, directions) -> u and the operators' values at x."""
+"""Estimators: (field, operators, x, directions) -> u and the operators' values at x.
+
+An estimator never sees an equation. May import problem (its operators) and what is below it.
+"""
 
 from stde_cli.estimators.base import AbstractEstimator as AbstractEstimator
 from stde_cli.estimators.baselines import NestedBackward as NestedBackward

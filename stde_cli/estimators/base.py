@@ -5,9 +5,9 @@ from typing import ClassVar
 import equinox as eqx
 from jaxtyping import PyTree
 
-from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
-from stde_cli.directions import AbstractSampler
-from stde_cli.operators import AbstractOperator
+from stde_cli.autodiff.directions import AbstractSampler
+from stde_cli.problem.operators import AbstractOperator
+from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 
 Operators = Mapping[str, AbstractOperator]
 

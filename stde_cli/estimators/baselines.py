@@ -4,16 +4,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
-from stde_cli.directions import (
+from stde_cli.autodiff.directions import (
     AbstractDirections,
     AbstractSampler,
     CoordinateDirections,
     Permutation,
 )
+from stde_cli.autodiff.taylor import pure_derivatives
 from stde_cli.estimators.base import AbstractEstimator, Operators, draw_each
-from stde_cli.operators import Jets, Laplacian, partial_sum
-from stde_cli.taylor import pure_derivatives
+from stde_cli.problem.operators import Jets, Laplacian, partial_sum
+from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 
 
 class Unrestricted(AbstractEstimator):

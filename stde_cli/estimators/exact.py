@@ -5,13 +5,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
-from stde_cli.directions import CoordinateDirections
+from stde_cli.autodiff.directions import CoordinateDirections
+from stde_cli.autodiff.restriction import restrict
+from stde_cli.autodiff.taylor import value_and_trace
 from stde_cli.estimators.base import AbstractEstimator, Operators
 from stde_cli.estimators.reading import apart
-from stde_cli.operators import Laplacian, extent, partial_sum, read_partials
-from stde_cli.restriction import restrict
-from stde_cli.taylor import value_and_trace
+from stde_cli.problem.operators import Laplacian, extent, partial_sum, read_partials
+from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 
 _CHUNK = 256
 """Directions pushed at once; beyond this many, more of them save nothing and cost memory."""

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from stde_cli._types import Point, Scalar, ScalarField
-from stde_cli.directions import AbstractDirections
-from stde_cli.operators import AbstractOperator, Jets, KnowsLaplacian, PartlyKnown
-from stde_cli.restriction import restrict
-from stde_cli.taylor import COLLAPSED, down_closure, push_together, value_and_trace
+from stde_cli.autodiff.directions import AbstractDirections
+from stde_cli.autodiff.restriction import restrict
+from stde_cli.autodiff.taylor import COLLAPSED, down_closure, push_together, value_and_trace
+from stde_cli.problem.operators import AbstractOperator, Jets, KnowsLaplacian, PartlyKnown
+from stde_cli.system.types import Point, Scalar, ScalarField
 
 
 def apart(

@@ -2,9 +2,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from stde_cli._types import Point, PRNGKey, Scalar, ScalarField
 from stde_cli.estimators.base import AbstractEstimator
-from stde_cli.operators import AbstractOperator
+from stde_cli.problem.operators import AbstractOperator
+from stde_cli.system.types import Point, PRNGKey, Scalar, ScalarField
 
 
 @eqx.filter_jit

@@ -2,11 +2,11 @@ from typing import ClassVar
 
 from jaxtyping import PyTree
 
-from stde_cli._types import Derivatives, Point, PRNGKey, Scalar, ScalarField
-from stde_cli.directions import AbstractSampler
+from stde_cli.autodiff.directions import AbstractSampler
 from stde_cli.estimators.base import AbstractEstimator, Operators, draw_each
 from stde_cli.estimators.reading import apart, read
-from stde_cli.operators import AbstractOperator, partial_sum, read_partials
+from stde_cli.problem.operators import AbstractOperator, partial_sum, read_partials
+from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 
 
 class STDE(AbstractEstimator):

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jax.scipy.special import erf
 from jaxtyping import Array, Float, Int
 
-from stde_cli._types import Point, Scalar
 from stde_cli.expressions.layout import Layout
 from stde_cli.expressions.nodes import (
     Add,
@@ -36,6 +35,7 @@ from stde_cli.expressions.nodes import (
     SumOfPartials,
     Unknown,
 )
+from stde_cli.system.types import Point, Scalar
 
 _LARGEST_INTEGER_POWER = 64
 """Whole powers up to here are products, beyond they are exp(n log|x|) with the sign put right."""

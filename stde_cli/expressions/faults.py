@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-from stde_cli.errors import UsageError
+from stde_cli.system.errors import UsageError
 
 _SHOWN = 96
 """Characters of the text that are shown around a fault."""

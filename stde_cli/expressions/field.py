@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from stde_cli._types import Point, RestrictedField, Scalar
-from stde_cli.directions import AbstractDirections, CoordinateDirections
+from stde_cli.autodiff.directions import AbstractDirections, CoordinateDirections
 from stde_cli.expressions.algebra import window
 from stde_cli.expressions.evaluation import Lane, Reading
 from stde_cli.expressions.layout import Layout
 from stde_cli.expressions.nodes import Coordinate, Entry, Node, Parameter, Sum, free
 from stde_cli.expressions.parser import parse
+from stde_cli.system.types import Point, RestrictedField, Scalar
 
 Atom: TypeAlias = Coordinate | Sum
 Triple: TypeAlias = tuple[Scalar, Float[Array, " over"], Scalar]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from stde_cli.errors import UsageError
+from stde_cli.system.errors import UsageError
 
 Part: TypeAlias = str | tuple[str, int]
 

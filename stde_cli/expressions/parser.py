@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from stde_cli.errors import UsageError
 from stde_cli.expressions.algebra import (
     ONE,
     Refused,
@@ -59,6 +58,7 @@ from stde_cli.expressions.nodes import (
     contains,
     free,
 )
+from stde_cli.system.errors import UsageError
 
 _LONGEST, _DEEPEST, _LARGEST, _MOST_NODES = 10_000, 100, 1e300, 5_000
 _LANES = "ijklmnopqrsvwyz"

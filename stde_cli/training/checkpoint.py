@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import LatestN
 
-from stde_cli.errors import RunFailed, UsageError
+from stde_cli.system.errors import RunFailed, UsageError
 from stde_cli.training.state import TrainerState, is_array
 
 # Orbax reports every save on the root logger's level; what a user must know is said by us.

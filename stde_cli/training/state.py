@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PyTree
 
-from stde_cli._types import PRNGKey, ScalarField
-from stde_cli.ansatz import HardConstraint, trained
-from stde_cli.collocation import AbstractCollocation, Uniform
+from stde_cli.ansatz.hard_constraint import HardConstraint, trained
 from stde_cli.estimators import AbstractEstimator
-from stde_cli.losses import AbstractLoss
-from stde_cli.pdes import AbstractPDE
-from stde_cli.start import AbstractStart, Units
-from stde_cli.weighting import AbstractWeighting, Fixed, Weights
+from stde_cli.objective.collocation import AbstractCollocation, Uniform
+from stde_cli.objective.losses import AbstractLoss
+from stde_cli.objective.weighting import AbstractWeighting, Fixed, Weights
+from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.system.types import PRNGKey, ScalarField
+from stde_cli.training.start import AbstractStart, Units
 
 
 class Problem(eqx.Module):

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from stde_cli._types import Scalar
-from stde_cli.ansatz import trained
-from stde_cli.losses import condition_loss, condition_square
+from stde_cli.ansatz.hard_constraint import trained
+from stde_cli.objective.losses import condition_loss, condition_square
+from stde_cli.system.types import Scalar
 from stde_cli.training.state import Problem, TrainerState
 
 

@@ -114,7 +114,7 @@ def stde_interrupted(
 # A process is forked from one that has imported what all of them import, which takes seconds, and
 # has done no more: neither JAX's backend nor its threads are there yet.
 
-_IMPORTED_ONCE = [__name__, "hydra._internal.hydra", "stde_cli.session", "stde_cli.trained"]
+_IMPORTED_ONCE = [__name__, "hydra._internal.hydra", "stde_cli.jobs.solve", "stde_cli.jobs.trained"]
 
 
 def _forked(arguments: tuple[str, ...], cwd: Path, printed: Path) -> BaseProcess:

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import pytest
 
-from stde_cli.runs import RunDirectory
+from stde_cli.runs.directory import RunDirectory
 from tests.end_to_end.command import (
     SMALL,
     Outcome,
@@ -141,7 +141,7 @@ def test_a_start_that_does_not_fit_is_refused(
 ) -> None:
     """Room for the state and for a step, and then no more."""
     free = iter([10**12, 10**12, 1000])
-    monkeypatch.setattr("stde_cli.session.available_memory_bytes", lambda: next(free))
+    monkeypatch.setattr("stde_cli.jobs.solve.available_memory_bytes", lambda: next(free))
     outcome = here("solve", *SMALL, "start=least_squares", "run_dir=run")
     check_refusal(outcome, ["dim=6", "finding where to start takes", "start=trivial_solution"])
     assert not (tmp_path / "run").exists()
@@ -198,6 +198,11 @@ def incomplete_config(run: Path) -> None:
     (run / "config.yaml").write_text("dim: 6\n")
 
 
+def earlier_layout(run: Path) -> None:
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("stde_cli.MLP", "stde_cli.networks.MLP"))
+
+
 def garble_summary(run: Path) -> None:
     (run / "summary.json").write_text('{"status": ')
 
@@ -231,6 +236,7 @@ def edited_config(run: Path) -> None:
         (garble_config, ["config.yaml"]),
         (strange_config, ["config.yaml", "model"]),
         (incomplete_config, ["config.yaml", "lacks"]),
+        (earlier_layout, ["stde_cli.networks.MLP", "earlier version", "solve it anew"]),
         (garble_summary, ["summary.json"]),
         (no_checkpoint, ["no checkpoint"]),
         (garble_checkpoint, ["checkpoint 40 cannot be read"]),

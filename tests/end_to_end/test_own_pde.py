@@ -14,8 +14,8 @@ import pytest
 import yaml
 from jax.experimental.compilation_cache import compilation_cache
 
-from stde_cli.operators import Partial
-from stde_cli.runs import RunDirectory
+from stde_cli.problem.operators import Partial
+from stde_cli.runs.directory import RunDirectory
 from tests.end_to_end.command import environment, in_process, stde
 from tests.end_to_end.test_solve import SUMMARY_KEYS, read_arrays, read_metrics
 
@@ -25,7 +25,7 @@ CHEAP = ("network.width=8", "network.depth=2", "train.points=4", "evaluation.poi
 MINE = ("--config-dir", "my_pdes", "pde=my_kdv", "steps=20", *CHEAP)
 MY_KDV = """\
 # u_t + u u_x + α u_xxx = 0: my own soliton
-_target_: stde_cli.pdes.Symbolic
+_target_: stde_cli.Symbolic
 dim: 2
 coordinates:
   t: [0, 1]
@@ -92,7 +92,7 @@ def test_predictions_take_all_coordinates(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A column for t and one for x; derivatives agree with nested ones."""
-    from stde_cli.trained import load
+    from stde_cli.jobs.trained import load
 
     points = np.random.default_rng(0).uniform([0, -1], [1, 1], (30, 2))
     np.save(tmp_path / "points.npy", points)
@@ -132,7 +132,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(home: Path, tmp_path: Path) -> N
     write_pde(tmp_path)
     script = (
         "import os, signal, sys\n"
-        "from stde_cli import session\n"
+        "from stde_cli.jobs import solve as session\n"
         "from stde_cli.cli.main import main\n"
         "save = session._Session._save_if_due\n"
         "def stop(self, chunk):\n"

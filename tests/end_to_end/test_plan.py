@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stde_cli.autodiff.taylor import precision
+from stde_cli.autodiff.taylor.planner import FAMILIES, Plan, Push, Reading
 from stde_cli.cli.main import main
 from stde_cli.expressions import Layout
-from stde_cli.reporting import plans
-from stde_cli.taylor import precision
-from stde_cli.taylor.planner import FAMILIES, Plan, Push, Reading
+from stde_cli.jobs import plans
 from tests.end_to_end.command import stde
 
 KDV = "u_ty + u_xxxy + 3*(u_xy*u_x + u_y*u_xx) - u_xx + 2*u_yy"

@@ -4,14 +4,14 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from stde_cli.operators import Laplacian, Partial
-from stde_cli.runs import RunDirectory
+from stde_cli.problem.operators import Laplacian, Partial
+from stde_cli.runs.directory import RunDirectory
 from tests.end_to_end.command import stde
 
 
 def test_predictions_agree_with_nested_derivatives(finished_run: Path, tmp_path: Path) -> None:
     """More points than a batch holds, an odd number of them, .npy and .csv alike."""
-    from stde_cli.trained import load
+    from stde_cli.jobs.trained import load
 
     points = np.random.default_rng(0).normal(size=(2503, 6)) / 4
     np.save(tmp_path / "points.npy", points)

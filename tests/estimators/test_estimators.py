@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stde_cli.directions import (
+from stde_cli.autodiff.directions import (
     Dense,
     Permutation,
     Stratified,
@@ -20,8 +20,8 @@ from stde_cli.estimators import (
     Unrestricted,
     mean_and_standard_error,
 )
-from stde_cli.operators import Laplacian, Partial, SumOfPartials
-from stde_cli.prng import make_key
+from stde_cli.problem.operators import Laplacian, Partial, SumOfPartials
+from stde_cli.system.prng import make_key
 from tests.helpers import all_draws, laplacian, point_inside, random_ansatz
 
 NETWORKS = {"mlp": {}, "weight_sharing": {"block_size": 3}}

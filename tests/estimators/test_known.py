@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stde_cli.ansatz import HardConstraint
-from stde_cli.constraints import VanishOnSphere
-from stde_cli.directions import Dense, Stratified, WithReplacement
+from stde_cli.ansatz.hard_constraint import HardConstraint
+from stde_cli.autodiff.directions import Dense, Stratified, WithReplacement
 from stde_cli.estimators import STDE, Exact, NestedBackward, mean_and_standard_error
-from stde_cli.operators import Drift, GradientNorm, Laplacian
-from stde_cli.prng import make_key
+from stde_cli.problem.constraints import VanishOnSphere
+from stde_cli.problem.operators import Drift, GradientNorm, Laplacian
+from stde_cli.system.prng import make_key
 from tests.estimators.test_table import OPERATORS
 from tests.helpers import point_inside, random_guess, random_network
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stde_cli.directions import (
+from stde_cli.autodiff.directions import (
     CoordinateDirections,
     Dense,
     DenseDirections,
@@ -18,7 +18,7 @@ from stde_cli.directions import (
     one_by_one,
 )
 from stde_cli.estimators import STDE, Exact, NestedBackward, mean_and_standard_error
-from stde_cli.operators import (
+from stde_cli.problem.operators import (
     Combination,
     Divergence,
     Drift,
@@ -30,7 +30,7 @@ from stde_cli.operators import (
     SumOfPartials,
     WeightedTrace,
 )
-from stde_cli.prng import make_key
+from stde_cli.system.prng import make_key
 from tests.helpers import point_inside, random_ansatz, relative_difference
 
 DIM = 5

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stde_cli.directions import DenseDirections, all_coordinates
+from stde_cli.autodiff.directions import DenseDirections, all_coordinates
+from stde_cli.autodiff.restriction import Restrictable
 from stde_cli.expressions import Field, Layout
-from stde_cli.restriction import Restrictable
 from tests.expressions.cases import DIM, FAMILY, NAMED, PARAMETERS, point
 from tests.helpers import coordinate_directions, jaxpr_shapes
 

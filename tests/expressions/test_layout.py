@@ -1,7 +1,7 @@
 import pytest
 
-from stde_cli.errors import UsageError
 from stde_cli.expressions import Layout
+from stde_cli.system.errors import UsageError
 
 
 def test_positions_and_names():

@@ -3,7 +3,6 @@ import pickle
 import pytest
 
 from stde_cli.cli import main as cli
-from stde_cli.errors import UsageError
 from stde_cli.expressions import (
     Derivative,
     Drift,
@@ -20,6 +19,7 @@ from stde_cli.expressions import (
     parse,
     render,
 )
+from stde_cli.system.errors import UsageError
 from tests.expressions.cases import DIM, EVERYTHING, FAMILY, NAMED, PARAMETERS, read
 
 REFUSED = {

@@ -6,14 +6,14 @@ import numpy as np
 import optax
 import pytest
 
-from stde_cli.directions import Stratified
+from stde_cli.ansatz.networks import MLP
+from stde_cli.autodiff.directions import Stratified
 from stde_cli.estimators import STDE
-from stde_cli.losses import Residual, UnbiasedResidual
-from stde_cli.networks import MLP
-from stde_cli.prng import make_key
-from stde_cli.start import FromNetwork
+from stde_cli.objective.losses import Residual, UnbiasedResidual
+from stde_cli.system.prng import make_key
 from stde_cli.training import schedules
 from stde_cli.training.loop import MAX_STEPS_PER_CALL, Executable, advance
+from stde_cli.training.start import FromNetwork
 from stde_cli.training.state import Problem, initial_state, parameter_count, state_bytes
 from stde_cli.training.step import training_step
 from tests.helpers import random_pde

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stde_cli.config.build import abstract_state, build
-from stde_cli.errors import UsageError
+from stde_cli.system.errors import UsageError
 from stde_cli.training import Executable
 from stde_cli.training.checkpoint import Checkpoints
 from tests.config.test_build import composed

@@ -1,7 +1,0 @@
-"""Methods side by side, one method a process.
-
-A kind of benchmark is a module with `measure`, the `Figures` it finds, and the `COLUMNS` to show.
-"""
-
-from stde_cli.benchmarks.child import Unmeasured as Unmeasured
-from stde_cli.benchmarks.child import in_child as in_child

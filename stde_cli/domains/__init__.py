@@ -1,7 +1,0 @@
-"""Where a PDE holds, and how collocation points are drawn there."""
-
-from stde_cli.domains.ball import Ball as Ball
-from stde_cli.domains.base import AbstractDomain as AbstractDomain
-from stde_cli.domains.box import Box as Box
-from stde_cli.domains.gaussian import Gaussian as Gaussian
-from stde_cli.domains.product import Product as Product

@@ -1,0 +1,108 @@
+"""Speed and memory of training steps.
+
+Every figure comes from whole training steps: points, directions, source, loss, gradient, optimizer.
+"""
+
+import time
+from statistics import median
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from omegaconf import DictConfig
+
+from stde_cli.config.build import build, configure_jax
+from stde_cli.jobs.benchmarks.child import Report
+from stde_cli.jobs.benchmarks.training import (
+    fitting_executable,
+    fitting_initialisation,
+    fitting_shapes,
+    take_steps,
+)
+from stde_cli.system.resources import device_name, peak_memory_mb
+from stde_cli.training.state import parameter_count
+
+COLUMNS = {
+    "steps/s": "steps_per_second",
+    "ratio": "ratio",
+    "compile s": "compile_seconds",
+    "temp MB": "temp_memory_mb",
+    "peak MB": "peak_memory_mb",
+    "time/floor": "time_over_floor",
+}
+_POINT_PASSES = 4
+"""Least passes over a batch of points: write it, read it for source, forward and backward."""
+_PARAMETER_PASSES = 9
+"""Adam's: weights read twice and written, gradient and both moments read and written."""
+
+
+class Figures(NamedTuple):
+    """The figures of one method. None where it did not run; `note` then says why."""
+
+    steps_per_second: float | None = None
+    compile_seconds: float | None = None
+    temp_memory_mb: float | None = None
+    peak_memory_mb: float | None = None
+    time_over_floor: float | None = None
+    bandwidth_gb_per_s: float | None = None
+    device: str | None = None
+    note: str | None = None
+
+    @property
+    def speed(self) -> float | None:
+        """What ratios are of."""
+        return self.steps_per_second
+
+
+def measure(config: DictConfig, report: Report) -> Figures:
+    """Compile the training step of `config` and time it in blocks, in this process."""
+    configure_jax(config)
+    abstract = fitting_shapes(config)
+    bandwidth = _bandwidth()
+    built = build(config)
+    executable = fitting_executable(config, built.problem, abstract)
+    state = fitting_initialisation(config, built)()
+    per_call = config.train.steps_per_call
+    state, _ = take_steps(executable, state, 1, per_call)
+    state, once = take_steps(executable, state, 1, per_call)
+    steps = max(1, int(config.bench.block_seconds / once))
+    state, seconds = take_steps(executable, state, steps, per_call)
+    steps = max(1, int(config.bench.block_seconds * steps / seconds))
+    rates = []
+    for block in range(config.bench.blocks):
+        report(f"block {block + 1} of {config.bench.blocks}")
+        state, seconds = take_steps(executable, state, steps, per_call)
+        rates.append(steps / seconds)
+    rate = median(rates)
+    floor = _floor_bytes(parameter_count(abstract.ansatz.network), config) / bandwidth
+    return Figures(
+        steps_per_second=rate,
+        compile_seconds=executable.compile_seconds,
+        temp_memory_mb=executable.temp_memory_bytes / 1e6,
+        peak_memory_mb=peak_memory_mb(),
+        time_over_floor=1 / rate / floor,
+        bandwidth_gb_per_s=bandwidth / 1e9,
+        device=device_name(),
+    )
+
+
+def _floor_bytes(parameters: int, config: DictConfig) -> float:
+    """Memory traffic that no implementation of a step can avoid once arrays outgrow the caches."""
+    itemsize = jnp.result_type(float).itemsize
+    points = config.train.points * config.dim
+    return itemsize * (_PARAMETER_PASSES * parameters + _POINT_PASSES * points)
+
+
+def _bandwidth() -> float:
+    """Bytes a second of y <- y + 1 over an array far larger than any cache."""
+    size = 1 << 26
+    update = jax.jit(lambda y: y + 1, donate_argnums=0)
+    y = update(jnp.zeros(size, jnp.float32))
+    seconds = []
+    for _ in range(7):
+        y.block_until_ready()
+        start = time.perf_counter()
+        y = update(y)
+        y.block_until_ready()
+        seconds.append(time.perf_counter() - start)
+    return 2 * 4 * size / median(seconds)

@@ -1,5 +1,0 @@
-"""Networks R^dim -> R, each with a `restrict` that does its O(dim) work once a point."""
-
-from stde_cli.networks.additive_mlp import AdditiveMLP as AdditiveMLP
-from stde_cli.networks.mlp import MLP as MLP
-from stde_cli.networks.weight_sharing import WeightSharing as WeightSharing

@@ -1,0 +1,153 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from stde_cli.autodiff.directions import (
+    AbstractDirections,
+    CoordinateDirections,
+    Stratified,
+    joined,
+)
+from stde_cli.autodiff.restriction import restrict
+from stde_cli.estimators import AbstractEstimator
+from stde_cli.objective.losses.base import AbstractLoss
+from stde_cli.problem.domains import AbstractDomain
+from stde_cli.problem.operators import Partial, differentiated, partial_sum
+from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.system.types import (
+    Point,
+    Points,
+    PRNGKey,
+    RestrictedField,
+    Scalar,
+    ScalarField,
+    Values,
+)
+
+_FEW_COORDINATES = 6
+"""Beyond, a derivative of every operator in every coordinate costs more than a reverse pass."""
+
+
+class GradientEnhanced(AbstractLoss):
+    """mean R^2 + weight dim/points mean |grad R|^2, with one draw of directions.
+
+    Each point then says something of every coordinate (gPINN: Yu et al. 2022), for one reverse pass
+    through the restricted field and the source. The gradient is taken in coordinates of unit
+    spread, in which a linear residual has a gradient as large as itself. The residuals of a few
+    points in many coordinates press on as many directions as there are points, each dim/points
+    times as hard as the gradients press on all: that factor evens them out, so that a weight of 1
+    suits every dimension. Where points abound the gradients add little, and count little.
+
+    With `components`, that many of the gradient's components are sampled instead, one from each of
+    equal strata, with inverse-probability weights ([STDE] section 5.4). They are derivatives of the
+    field restricted to the operator's directions and these coordinates together, so that all
+    u_iij, with i an operator's and j a component's coordinate, come from one reverse pass over the
+    jets of u_ii, and no work that grows with dim is done twice but for the source.
+
+    Where all operators are partial derivatives in few coordinates, theirs in turn are read beside
+    them by one joint plan, and the chain rule does the rest: forward mode alone.
+    """
+
+    weight: float = 1.0
+    components: int | None = eqx.field(static=True, default=None)
+
+    def __call__(
+        self,
+        pde: AbstractPDE,
+        estimator: AbstractEstimator,
+        field: ScalarField,
+        points: Points,
+        *,
+        key: PRNGKey,
+    ) -> Scalar:
+        dim = points.shape[1]
+        drawn = estimator.draw(pde.operators, dim, key=key)
+
+        def residual(field: ScalarField, x: Point) -> Scalar:
+            return pde.residual(x, *estimator(field, pde.operators, x, drawn))
+
+        spread = jnp.broadcast_to(pde.domain.spread, (dim,))
+        weights = spread**2
+        if self.components is None and _is_planned(pde, estimator):
+
+            def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
+                return _by_chain_rule(pde, estimator, field, x)
+
+        elif self.components is None:
+            at = jax.value_and_grad(lambda x: residual(field, x))
+        else:
+            count = min(self.components, dim)
+            sampled = Stratified()(dim, count, key=jax.random.fold_in(key, 1))
+            weights = sampled.weights * spread[sampled.indices] ** 2
+
+            def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
+                def along(shift: Float[Array, " components"]) -> Scalar:
+                    moved = _Moved(field, sampled, shift)
+                    return residual(moved, sampled.displace(x, shift))
+
+                return jax.value_and_grad(along)(jnp.zeros(count, x.dtype))
+
+        values, gradients = jax.vmap(at)(points)
+        # A sum, not a product with the weights: the squares are never written out.
+        squares = jnp.mean(jnp.sum(weights * gradients**2, axis=1))
+        return jnp.mean(values**2) + self.weight * dim / len(points) * squares
+
+
+def residual_and_gradient(
+    residual: ScalarField, points: Points, domain: AbstractDomain
+) -> tuple[Values, Points]:
+    """What a sum of squares makes the loss of: residuals and their gradients, scaled."""
+    values, gradients = jax.vmap(jax.value_and_grad(residual))(points)
+    count, dim = points.shape
+    return values / count**0.5, gradients * (dim**0.5 / count * domain.spread)
+
+
+def _is_planned(pde: AbstractPDE, estimator: AbstractEstimator) -> bool:
+    few = pde.domain.dim <= _FEW_COORDINATES
+    sums = map(partial_sum, pde.operators.values())
+    return few and estimator.plans_partials and all(found is not None for found in sums)
+
+
+def _by_chain_rule(
+    pde: AbstractPDE, estimator: AbstractEstimator, field: ScalarField, x: Point
+) -> tuple[Scalar, Float[Array, " dim"]]:
+    """R and its gradient, from the operators and their derivatives in every coordinate."""
+    first = {f"u_{j}": Partial((j,)) for j in range(x.size)}
+    second = {
+        f"{name}_{j}": differentiated(operator, j)
+        for name, operator in pde.operators.items()
+        for j in range(x.size)
+    }
+    asked = {**pde.operators, **first, **second}
+    u, found = estimator(field, asked, x, None)
+    values = {name: found[name] for name in pde.operators}
+
+    def component(j: int) -> tuple[Scalar, Scalar]:
+        direction = jnp.zeros_like(x).at[j].set(1)
+        slopes = {name: found[f"{name}_{j}"] for name in values}
+        return jax.jvp(pde.residual, (x, u, values), (direction, found[f"u_{j}"], slopes))
+
+    pairs = [component(j) for j in range(x.size)]
+    return pairs[0][0], jnp.stack([slope for _, slope in pairs])
+
+
+class _Moved(eqx.Module):
+    """A field as a function of how far the point was moved from where the derivative is taken.
+
+    It is asked at the point moved by `shift`, whose value is zero; it restricts the field at the
+    point itself, in the directions asked for and those of the shift.
+    """
+
+    field: ScalarField
+    directions: CoordinateDirections
+    shift: Float[Array, " components"]
+
+    def __call__(self, x: Point) -> Scalar:
+        return self.field(x)
+
+    def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
+        both = joined(directions, self.directions)
+        g = restrict(self.field, lax.stop_gradient(x), both)
+        return lambda s: g(jnp.concatenate([s, self.shift]))

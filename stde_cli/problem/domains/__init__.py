@@ -1,0 +1,7 @@
+"""Where a PDE holds, and how collocation points are drawn there."""
+
+from stde_cli.problem.domains.ball import Ball as Ball
+from stde_cli.problem.domains.base import AbstractDomain as AbstractDomain
+from stde_cli.problem.domains.box import Box as Box
+from stde_cli.problem.domains.gaussian import Gaussian as Gaussian
+from stde_cli.problem.domains.product import Product as Product

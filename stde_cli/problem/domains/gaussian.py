@@ -1,0 +1,22 @@
+import equinox as eqx
+import jax
+
+from stde_cli.problem.domains.base import AbstractDomain
+from stde_cli.system.types import Points, PRNGKey
+
+
+class Gaussian(AbstractDomain):
+    """The whole space, with independent normal points of mean 0 and standard deviation `std`."""
+
+    dim: int = eqx.field(static=True)
+    std: float = eqx.field(static=True, default=1.0)
+
+    @property
+    def spread(self) -> float:
+        return self.std
+
+    def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
+        return self.std * jax.random.normal(key, (points, self.dim))
+
+    def sample_boundary(self, points: int, *, key: PRNGKey) -> Points:
+        raise ValueError("the whole space has no boundary")

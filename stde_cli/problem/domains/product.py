@@ -1,0 +1,46 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from stde_cli.problem.domains.base import AbstractDomain
+from stde_cli.system.types import Points, PRNGKey
+
+
+class Product(AbstractDomain):
+    """Points whose consecutive parts lie in one domain each: a time interval and a space, say."""
+
+    parts: tuple[AbstractDomain, ...]
+    dim: int = eqx.field(static=True)
+
+    def __init__(self, *parts: AbstractDomain):
+        self.parts = parts
+        self.dim = sum(part.dim for part in parts)
+
+    @property
+    def spread(self) -> Float[Array, " dim"]:
+        return jnp.concatenate([jnp.broadcast_to(p.spread, (p.dim,)) for p in self.parts])
+
+    def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
+        keys = jax.random.split(key, len(self.parts))
+        drawn = [p.sample_interior(points, key=k) for p, k in zip(self.parts, keys, strict=True)]
+        return jnp.concatenate(drawn, axis=1)
+
+    def sample_boundary(self, points: int, *, key: PRNGKey) -> Points:
+        """Points with one part on its boundary, each part as likely as the others."""
+        choice_key, key = jax.random.split(key)
+        keys = jax.random.split(key, len(self.parts))
+        faces = jnp.stack([self.sample_face(part, points, key=k) for part, k in enumerate(keys)])
+        chosen = jax.random.randint(choice_key, (points,), 0, len(self.parts))
+        return faces[chosen, jnp.arange(points)]
+
+    def sample_face(self, part: int, points: int, *, key: PRNGKey) -> Points:
+        """Points with the given part on its boundary and the others inside."""
+        keys = jax.random.split(key, len(self.parts))
+        drawn = [
+            domain.sample_boundary(points, key=k)
+            if number == part
+            else domain.sample_interior(points, key=k)
+            for number, (domain, k) in enumerate(zip(self.parts, keys, strict=True))
+        ]
+        return jnp.concatenate(drawn, axis=1)

@@ -1,0 +1,29 @@
+"""Conditions on a part of the domain or its boundary, pressed for by a term of the loss."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import equinox as eqx
+
+from stde_cli.problem.operators import AbstractOperator
+from stde_cli.system.types import Derivatives, Point, Points, PRNGKey, Scalar
+
+
+class AbstractCondition(eqx.Module):
+    """residual(x, u, derivatives) = 0 at certain points; its mean square enters the loss."""
+
+    weight: eqx.AbstractVar[float]
+    operators: eqx.AbstractVar[Mapping[str, AbstractOperator]]
+
+    @abstractmethod
+    def sample(self, points: int, *, key: PRNGKey) -> Points:
+        """Independent points where the condition holds."""
+
+    @property
+    def nonlinear_in(self) -> tuple[str, ...]:
+        """Operators in which the residual is not affine: sampled, they would bias it."""
+        return ()
+
+    @abstractmethod
+    def residual(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
+        """Zero where u satisfies the condition."""

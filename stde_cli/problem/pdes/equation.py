@@ -1,0 +1,248 @@
+"""An equation in u, from text: which operators it wants, and its value given theirs."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from stde_cli.expressions import (
+    Derivative,
+    Drift,
+    Field,
+    GradNorm2,
+    Laplacian,
+    Layout,
+    Node,
+    Partial,
+    Polyharmonic,
+    SumOfPartials,
+    Trace,
+    coefficient_at,
+    degree_in,
+    derivatives,
+    evaluate,
+    evaluate_vector,
+)
+from stde_cli.expressions.linear import is_constant, linear_terms
+from stde_cli.expressions.nodes import Number, Unknown, contains
+from stde_cli.problem import operators as op
+from stde_cli.problem.operators import AbstractOperator
+from stde_cli.system.errors import UsageError
+from stde_cli.system.types import Derivatives, Point, Scalar, ScalarField
+
+_LINEAR = "linear_part"
+"""The name of the sum of all partial derivatives that occur once, with constant factors."""
+
+
+class Equation(eqx.Module):
+    """E(x, u, derivatives of u), read from a node.
+
+    Where every coordinate has a name of its own, all operators are sums of partial derivatives, and
+    exact. Over a family of coordinates they are sampled. The partial derivatives that only occur
+    with constant factors are one operator, the linear part: an estimator can push their sum.
+
+    Raises:
+        UsageError: an operator is beyond what can be sampled.
+    """
+
+    operators: dict[str, AbstractOperator]
+    parameters: dict[str, Array]
+    rest: Node = eqx.field(static=True)
+    layout: Layout = eqx.field(static=True)
+    squares: dict[str, tuple[str, ...]] = eqx.field(static=True)
+    """Derivatives that are sums of squares of others."""
+    nonlinear_in: tuple[str, ...] = eqx.field(static=True)
+
+    def __init__(self, node: Node, layout: Layout, parameters: Mapping[str, Any], *, where: str):
+        self.layout = layout
+        self.parameters = {k: jnp.asarray(v, float) for k, v in parameters.items()}
+        made = _Operators(layout, self.parameters, where)
+        found = derivatives(node)
+        counts = Counter(part for part in node.walk() if isinstance(part, Derivative))
+        once = [d for d, times in counts.items() if times == 1 and made.is_exact(d)]
+        merged, rest = linear_terms(node, once)
+        self.operators, self.squares = {}, {}
+        if len(merged) > 1:
+            factors = tuple(self._constant(factor) for factor, _ in merged)
+            terms = tuple(made.operator(d) for _, d in merged)
+            self.operators[_LINEAR] = op.Combination(factors, terms)
+            self.rest = rest
+        else:
+            self.rest = node
+        for derivative in found:
+            if len(merged) > 1 and derivative in (d for _, d in merged):
+                continue
+            if isinstance(derivative, GradNorm2) and layout.family is None:
+                names = tuple(f"u_{layout.label(k)}" for k in layout.space)
+                self.squares[derivative.name] = names
+                self.operators |= {
+                    name: op.Partial((k,)) for name, k in zip(names, layout.space, strict=True)
+                }
+            else:
+                self.operators[derivative.name] = made.operator(derivative)
+        # A drift is one jet; over names, |grad u|^2 is made of exact partial derivatives.
+        exact = (Drift, GradNorm2) if layout.family is None else (Drift,)
+        sampled = [d.name for d in found if not made.is_exact(d) and not isinstance(d, exact)]
+        fault = degree_in(node, sampled)
+        inside = derivatives(fault) if fault is not None else ()
+        self.nonlinear_in = tuple(d.name for d in inside if d.name in sampled)
+
+    def __call__(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
+        known = dict(derivatives)
+        for name, parts in self.squares.items():
+            known[name] = sum((derivatives[part] ** 2 for part in parts), jnp.zeros_like(u))
+        value = evaluate(self.rest, self.layout, self.parameters, x, u=u, derivatives=known)
+        return value + derivatives.get(_LINEAR, 0.0)
+
+    @property
+    def uses_u(self) -> bool:
+        return contains(self.rest, Unknown)
+
+    def of(self, field: ScalarField, x: Point) -> Scalar:
+        """E at x for a given function, by exact derivatives."""
+        sums = {name: op.partial_sum(operator) for name, operator in self.operators.items()}
+        planned = {name: part for name, part in sums.items() if part is not None}
+        known: dict[str, Scalar] = op.read_partials(field, x, planned)[1] if planned else {}
+        for name, operator in self.operators.items():
+            if name not in planned:
+                known[name] = _exact(operator, field, x)
+        return self(x, field(x), known)
+
+    def _constant(self, node: Node) -> Scalar:
+        return evaluate(node, self.layout, self.parameters, jnp.zeros(self.layout.dim))
+
+
+def _exact(operator: AbstractOperator, field: ScalarField, x: Point) -> Scalar:
+    """Without nested derivatives where the field is text that differentiates itself in O(dim)."""
+    if isinstance(field, Field):
+        match operator:
+            case op.Laplacian(span=span):
+                return field.value_gradient_laplacian(x, op.extent(span, x.size))[2]
+            case op.GradientNorm(span=span):
+                gradient = field.value_gradient_laplacian(x, op.extent(span, x.size))[1]
+                return jnp.sum(gradient**2)
+            case op.Drift(velocity=velocity, span=span):
+                gradient = field.value_gradient_laplacian(x, op.extent(span, x.size))[1]
+                return velocity(x) @ gradient
+    return operator.exact(field, x)
+
+
+class _Operators:
+    """The operator that each node stands for."""
+
+    def __init__(self, layout: Layout, parameters: Mapping[str, Array], where: str):
+        self.layout, self.parameters, self.where = layout, parameters, where
+        family = layout.family_range
+        self.span = (family.start, family.stop) if layout.family else None
+
+    def is_exact(self, node: Derivative) -> bool:
+        """Whether the operator is a sum of partial derivatives, for which nothing is sampled."""
+        named = isinstance(node, Laplacian | Polyharmonic | Trace) and self.layout.family is None
+        return isinstance(node, Partial) or named
+
+    def operator(self, node: Derivative) -> AbstractOperator:
+        space = self.layout.space
+        match node:
+            case Partial(coordinates=coordinates):
+                return op.Partial(coordinates)
+            case Laplacian() | Polyharmonic() if self.span is None:
+                return _powers_of_laplacian(space, getattr(node, "order", 1))
+            case Laplacian():
+                return op.Laplacian(self.span)
+            case Polyharmonic(order=order):
+                return op.Polyharmonic(order, self.span)
+            case GradNorm2():
+                return op.GradientNorm(self.span)
+            case Drift():
+                return op.Drift(_Velocity(node, self.layout, self.parameters, self.where))
+            case Trace(parameter=name, diagonal=diagonal):
+                matrix = self.parameters[name]
+                if self.span is None:
+                    return _trace_of_partials(space, jnp.diag(matrix) if diagonal else matrix)
+                if diagonal:
+                    return op.SumOfPartials((2,), span=self.span, coefficient=matrix)
+                return op.SecondOrder(matrix, self.span)
+            case SumOfPartials():
+                return self.sum_of_partials(node)
+        raise TypeError(type(node).__name__)
+
+    def sum_of_partials(self, node: SumOfPartials) -> AbstractOperator:
+        if contains(node.coefficient, Unknown):
+            why = "u cannot stand inside a sum of partial derivatives"
+            raise UsageError(self.where, None, why, "take it out of the sum")
+        if len(set(node.bounds)) > 1:
+            raise UsageError(self.where, None, "the indices of this sum have different ranges")
+        start = self.layout.family_range.start
+        low, high = node.bounds[0]
+        places = tuple((node.indices.index(t.index), t.offset) for t in node.targets)
+        plain = places == tuple((number, 0) for number in range(len(node.indices)))
+        return op.SumOfPartials(
+            tuple(target.order for target in node.targets),
+            fixed=node.fixed,
+            span=(start + low, start + high),
+            coefficient=self.coefficient(node, low),
+            places=None if plain else places,
+        )
+
+    def coefficient(self, node: SumOfPartials, low: int) -> Any:
+        if node.coefficient == Number(1):
+            return None
+        made = _Coefficient(node, low, self.layout, dict(self.parameters))
+        if len(node.indices) == 1 and is_constant(node.coefficient):
+            numbers = jnp.arange(node.bounds[0][1] - low)
+            return made(jnp.zeros(self.layout.dim), numbers[:, None])
+        return made
+
+
+class _Velocity(eqx.Module):
+    """b(x) of dot(b, grad(u)), as a vector of the whole space."""
+
+    node: Drift = eqx.field(static=True)
+    layout: Layout = eqx.field(static=True)
+    parameters: dict[str, Array]
+
+    def __init__(self, node: Drift, layout: Layout, parameters: Mapping[str, Array], where: str):
+        if contains(node.vector, Unknown):
+            why = "the vector of dot(b, grad(u)) cannot hold u"
+            raise UsageError(where, None, why, "multiply by u outside, or write partials out")
+        self.node, self.layout, self.parameters = node, layout, dict(parameters)
+
+    def __call__(self, x: Point) -> Point:
+        vector, index = self.node.vector, self.node.index
+        found = evaluate_vector(vector, index, self.layout, self.parameters, x)
+        space = self.layout.space
+        if isinstance(space, range):
+            return jnp.zeros_like(x).at[space.start : space.stop].set(found)
+        return jnp.zeros_like(x).at[jnp.array(space)].set(found)
+
+
+class _Coefficient(eqx.Module):
+    """C_ij...(x) at given numbers of the indices."""
+
+    node: SumOfPartials = eqx.field(static=True)
+    low: int = eqx.field(static=True)
+    layout: Layout = eqx.field(static=True)
+    parameters: dict[str, Array]
+
+    def __call__(self, x: Point, indices: Int[Array, "sets sums"]) -> Float[Array, " sets"]:
+        numbers = {i: self.low + indices[:, k] for k, i in enumerate(self.node.indices)}
+        return coefficient_at(self.node, self.layout, self.parameters, x, numbers)
+
+
+def _powers_of_laplacian(space: Sequence[int], times: int) -> op.Combination:
+    """(sum_k d^2/dx_k^2)^times, multiplied out."""
+    counts = Counter(tuple(sorted(choice)) for choice in product(space, repeat=times))
+    factors = tuple(float(n) for n in counts.values())
+    return op.Combination(factors, tuple(op.Partial(choice * 2) for choice in counts))
+
+
+def _trace_of_partials(space: Sequence[int], matrix: Float[Array, "n n"]) -> op.Combination:
+    pairs = [(m, n) for m in range(len(space)) for n in range(len(space))]
+    return op.Combination(
+        tuple(matrix[m, n] for m, n in pairs),
+        tuple(op.Partial((space[m], space[n])) for m, n in pairs),
+    )

@@ -1,0 +1,166 @@
+"""What a person sees while a run goes on: a live view on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from stde_cli.objective.metrics import Errors
+from stde_cli.runs.directory import RunDirectory
+
+_BARS = "▁▂▃▄▅▆▇█"
+_SPARKLINE_WIDTH = 40
+_PLAIN_SECONDS = 10.0
+
+
+@dataclass
+class Progress:
+    """The state of a run at one moment."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    steps_per_second: float
+    peak_memory_mb: float
+    errors: Errors | None = None
+    evaluated: bool = False
+    """Whether `errors` are of this very step."""
+
+    @property
+    def seconds_left(self) -> float:
+        return (self.steps - self.step) / self.steps_per_second
+
+
+class RunConsole:
+    """Shows a run, and keeps the plain form of what it shows in console.log."""
+
+    def __init__(self, run: RunDirectory, title: str):
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._log = run.console_log.open("a", buffering=1)
+        self._title = title
+        self._readable = True
+        self._stage = "starting"
+        self._progress: Progress | None = None
+        self._losses: list[float] = []
+        self._plain_at = -_PLAIN_SECONDS
+        # The view draws itself a few times a second from what it was told last.
+        self._live = Live(
+            get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> "RunConsole":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+        self._log.close()
+
+    def line(self, text: str) -> None:
+        """A line that stays on the screen and in the log."""
+        self._print(text)
+        self._log.write(text + "\n")
+
+    def stage(self, text: str) -> None:
+        """What the run is doing now."""
+        self._stage = text
+        if not self._console.is_terminal:
+            self._print(text)
+        self._log.write(text + "\n")
+
+    def update(self, progress: Progress, losses: Sequence[float]) -> None:
+        self._progress = progress
+        self._stage = "training"
+        self._losses.append(float(np.median(losses)))
+        now = time.monotonic()
+        if progress.evaluated or now - self._plain_at >= _PLAIN_SECONDS:
+            self._plain_at = now
+            text = _plain(progress)
+            if not self._console.is_terminal:
+                self._print(text)
+            self._log.write(text + "\n")
+
+    def _print(self, text: str) -> None:
+        if self._readable:
+            try:
+                self._console.print(text, markup=False)
+            except BrokenPipeError:
+                # Whoever read along has left, as `| head` does. The run goes on.
+                self._readable = False
+
+    def _render(self) -> Panel:
+        rows = Table.grid(padding=(0, 2))
+        rows.add_column(style="dim", no_wrap=True)
+        rows.add_column()
+        if self._progress is None:
+            rows.add_row("stage", self._stage)
+            return Panel(rows, title=Text(self._title), title_align="left", width=78)
+        p = self._progress
+        rows.add_row("stage", self._stage)
+        rows.add_row(
+            "step",
+            f"{p.step:,} of {p.steps:,} · {p.steps_per_second:,.4g} a second · "
+            f"{_duration(p.seconds_left)} left",
+        )
+        rows.add_row("loss", f"{p.loss:.3e}  {sparkline(self._losses)}")
+        if p.errors:
+            rows.add_row("rel. L2 error", _verdict(p.errors))
+        rows.add_row("learning rate", f"{p.learning_rate:.3e}")
+        rows.add_row("peak memory", f"{p.peak_memory_mb:,.0f} MB")
+        bar = ProgressBar(total=p.steps, completed=p.step, width=74)
+        return Panel(Group(bar, rows), title=Text(self._title), title_align="left", width=78)
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """The whole course of positive values, on a logarithmic scale, in at most 40 characters."""
+    finite = [v for v in values if np.isfinite(v) and v > 0]
+    if not finite:
+        return ""
+    parts = np.array_split(finite, min(len(finite), _SPARKLINE_WIDTH))
+    logs = np.log([np.median(part) for part in parts])
+    levels = (logs - logs.min()) / max(np.ptp(logs), 1e-12) * (len(_BARS) - 1)
+    return "".join(_BARS[round(level)] for level in levels)
+
+
+def _verdict(errors: Errors) -> Text:
+    beaten = errors.rel_l2_error < errors.trivial_rel_l2_error
+    return Text.assemble(
+        (f"{errors.rel_l2_error:.3e}", "bold green" if beaten else "bold yellow"),
+        f"  trivial baseline {errors.trivial_rel_l2_error:.3e}",
+    )
+
+
+def _plain(p: Progress) -> str:
+    parts = [
+        f"step {p.step}/{p.steps}",
+        f"{p.steps_per_second:.4g} steps/s",
+        f"{_duration(p.seconds_left)} left",
+        f"loss {p.loss:.3e}",
+    ]
+    if p.errors:
+        parts.append(
+            f"rel_l2 {p.errors.rel_l2_error:.3e} (trivial {p.errors.trivial_rel_l2_error:.3e})"
+        )
+    parts += [f"lr {p.learning_rate:.2e}", f"peak {p.peak_memory_mb:.0f} MB"]
+    return "  ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

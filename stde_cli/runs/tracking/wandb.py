@@ -1,0 +1,106 @@
+"""Weights & Biases. Imported only where `tracker=wandb` asks for it."""
+
+import netrc
+import os
+import socket
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import wandb
+from wandb.errors import Error as WandbError
+
+from stde_cli.runs.directory import RunDirectory
+
+_CONNECT_SECONDS = 2.0
+
+
+class WandbTracker:
+    """Mirrors a run to wandb: config, metrics with explicit steps, summary.
+
+    Without an API key or a network the run is recorded offline at once: the client itself would
+    raise, or wait for a minute and a half. The run's id is kept in the run directory, so that a
+    resumed run goes on in the same place.
+    """
+
+    def __init__(
+        self,
+        project: str = "stde",
+        entity: str | None = None,
+        group: str | None = None,
+        tags: Sequence[str] = (),
+    ):
+        self.project, self.entity, self.group, self.tags = project, entity, group, tags
+        self._run: Any = None
+
+    def start(self, run: RunDirectory, config: dict[str, Any], say: Callable[[str], None]) -> None:
+        obstacle = None if os.environ.get("WANDB_MODE") else obstacle_to_online()
+        try:
+            self._run = self._begin(run, config, offline=obstacle is not None)
+        except WandbError as error:
+            # A key that is refused, say. Training is worth more than where its figures go.
+            obstacle = str(error).splitlines()[0]
+            self._run = self._begin(run, config, offline=True)
+        if self._run.offline:
+            directory = Path(self._run.dir).parent
+            reason = f" ({obstacle})" if obstacle else ""
+            say(f"wandb is offline{reason}; upload later with: wandb sync {directory}")
+        else:
+            say(f"wandb: {self._run.url}")
+
+    def _begin(self, run: RunDirectory, config: dict[str, Any], *, offline: bool) -> Any:
+        return wandb.init(
+            project=self.project,
+            entity=self.entity,
+            group=self.group,
+            tags=list(self.tags),
+            dir=str(run.path),
+            name=run.path.name,
+            id=_persistent_id(run),
+            resume="allow",
+            config=config,
+            mode="offline" if offline else None,
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+
+    def log(self, step: int, figures: dict[str, float]) -> None:
+        self._run.log(figures, step=step)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        if self._run is None:
+            return
+        self._run.summary.update(summary)
+        self._run.finish(exit_code=0 if summary.get("status") == "finished" else 1)
+
+
+def _persistent_id(run: RunDirectory) -> str:
+    file = run.path / "wandb_id"
+    if not file.exists():
+        file.write_text(uuid.uuid4().hex[:12])
+    return file.read_text()
+
+
+def obstacle_to_online() -> str | None:
+    """Why wandb cannot go online, or None."""
+    address = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai")
+    host = address.hostname or ""
+    if not os.environ.get("WANDB_API_KEY") and not _key_in_netrc(host):
+        return "no API key; get one with: wandb login"
+    if address.scheme == "https" and any(map(os.environ.get, ("HTTPS_PROXY", "https_proxy"))):
+        return None  # The client goes through the proxy, which a connection of ours would not.
+    port = address.port or (80 if address.scheme == "http" else 443)
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
+    except OSError:
+        return f"{host} cannot be reached"
+    return None
+
+
+def _key_in_netrc(host: str) -> bool:
+    path = os.environ.get("NETRC") or Path("~/.netrc").expanduser()
+    try:
+        return netrc.netrc(path).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,204 @@
+from typing import TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Int, PyTree
+
+from stde_cli.ansatz.guess import Guess
+from stde_cli.ansatz.hard_constraint import without_network
+from stde_cli.ansatz.windows import WindowPolynomials
+from stde_cli.estimators import AbstractEstimator, Exact
+from stde_cli.objective.losses import condition_residuals, residual_and_gradient
+from stde_cli.problem.operators import Drift, GradientNorm, Laplacian, partial_sum
+from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.system.types import Point, PRNGKey, Scalar
+from stde_cli.training import least_squares
+from stde_cli.training.start.base import AbstractStart, Start, Units
+from stde_cli.training.start.trivial import FromTrivialSolution
+
+_NUMBERS = 1_000_000
+"""Coordinates of all points in one least squares problem: some thirty arrays of that size exist."""
+_FEWEST_POINTS, _MOST_POINTS = 8, 5_000
+_PLENTY = 4
+"""Points for each unknown, from which on the residuals' gradients are not needed."""
+_POINTS_PER_TERM = 2
+"""Each point has a gradient component for every position, to tell a position's terms apart."""
+_GRADIENT_WEIGHT = 30.0
+"""Residuals at few points can be interpolated by way of many unknowns; their gradients cannot."""
+
+_Coefficients: TypeAlias = tuple[Array, Array, Array]
+"""A guess's: of the radial part, of the shared terms and of the windows'."""
+
+
+class FromLeastSquares(AbstractStart):
+    """Start at the guess whose residual is least: radial part, and polynomials of neighbours.
+
+    From the trivial solution, by `rounds` Gauss-Newton steps in the guess's coefficients, on the
+    residual and its gradient, each at fresh points. A step counts where it lowers the residual at
+    other points. The network's unit and that of the loss are what is then left.
+
+    Args:
+        window: neighbouring coordinates in a polynomial.
+        degree: of the polynomials, lower where there is no room for points to tell their terms
+            apart; with 0 the radial part alone is fitted.
+        rounds: Gauss-Newton steps; an equation that is linear in u needs more than one only
+            because each sees other points.
+        iterations: of conjugate gradients in each, at most.
+    """
+
+    window: int = 3
+    degree: int = 3
+    rounds: int = 4
+    iterations: int = 40
+
+    def __check_init__(self) -> None:
+        for name, least in (("window", 1), ("degree", 0), ("rounds", 1), ("iterations", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)} must be {least} or more")
+
+    def __call__(
+        self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
+    ) -> Start:
+        first = FromTrivialSolution()(pde, estimator, points, key=key)
+        if _is_exact_in_one_pass(pde):
+            estimator = Exact()
+        fitted = max(_FEWEST_POINTS, min(_MOST_POINTS, _NUMBERS // pde.domain.dim))
+        guess = Guess(first.guess.powers, pde.constraint, self._polynomials(pde, fitted))
+        misfit = _Misfit(pde, estimator, first.units)
+        keys = jax.random.split(jax.random.fold_in(key, 1), self.rounds + 1)
+
+        def improve(guess: Guess, round: tuple[Int[Array, ""], PRNGKey]) -> tuple[Guess, None]:
+            number, key = round
+            # Of lower degrees first: what they explain would be slow to find among all others.
+            kept = _up_to_degree(guess, number + 1)
+            return _improved(misfit, guess, kept, fitted, self.iterations, key=key), None
+
+        guess, _ = lax.scan(improve, guess, (jnp.arange(self.rounds), keys[:-1]))
+
+        def residuals(shift: Scalar) -> PyTree:
+            powers = guess.powers.at[0].add(shift)
+            moved = eqx.tree_at(lambda g: g.powers, guess, powers)
+            return misfit(moved, points, key=keys[-1])
+
+        left, slope = map(_square, jax.jvp(residuals, (jnp.zeros(()),), (jnp.ones(()),)))
+        remaining = jnp.sqrt(left / slope)
+        usable = jnp.isfinite(remaining) & (remaining > 0)
+        return Start(
+            guess,
+            scale=jnp.where(usable, remaining, first.scale),
+            units=jax.tree.map(lambda unit: jnp.where(usable, left, 1.0) * unit, first.units),
+        )
+
+    def _polynomials(self, pde: AbstractPDE, points: int) -> WindowPolynomials:
+        """Of the highest degree, up to that asked for, whose terms the points can tell apart."""
+        layout = pde.layout
+        degree = self.degree
+        while True:
+            polynomials = WindowPolynomials(
+                layout.family_range,
+                single=tuple(layout.names.values()),
+                window=self.window,
+                degree=degree,
+            )
+            if degree <= 1 or _POINTS_PER_TERM * len(polynomials.readout) <= points:
+                return polynomials
+            degree -= 1
+
+
+def _is_exact_in_one_pass(pde: AbstractPDE) -> bool:
+    """Whether every operator on a guess costs O(dim) without sampling."""
+    kinds = Laplacian | GradientNorm | Drift
+    return all(isinstance(o, kinds) or partial_sum(o) is not None for o in pde.operators.values())
+
+
+class _Misfit(eqx.Module):
+    """The residuals of equation and conditions, in units in which their squares are the loss."""
+
+    pde: AbstractPDE
+    estimator: AbstractEstimator
+    units: Units
+
+    def __call__(
+        self, guess: Guess, points: int, *, gradients: bool = False, key: PRNGKey
+    ) -> PyTree[Array]:
+        """At so many fresh points; with the residuals' gradients where that is asked for."""
+        pde, estimator = self.pde, self.estimator
+        points_key, draw_key, conditions_key = jax.random.split(key, 3)
+        field = without_network(pde.constraint, guess, pde.lift)
+        x = pde.domain.sample_interior(points, key=points_key)
+        drawn = estimator.draw(pde.operators, pde.domain.dim, key=draw_key)
+
+        def at(y: Point) -> Scalar:
+            return pde.residual(y, *estimator(field, pde.operators, y, drawn))
+
+        if gradients:
+            values, slopes = residual_and_gradient(at, x, pde.domain)
+            found = values, _GRADIENT_WEIGHT**0.5 * slopes
+        else:
+            found = (jax.vmap(at)(x) / points**0.5,)
+        parts = [part / jnp.sqrt(self.units.loss) for part in found]
+        for number, condition in enumerate(pde.conditions):
+            at_key, draw_key = jax.random.split(jax.random.fold_in(conditions_key, number))
+            x = condition.sample(points, key=at_key)
+            residuals = condition_residuals(condition, estimator, field, x, key=draw_key)
+            factor = jnp.sqrt(condition.weight / points / self.units.conditions)
+            parts.append(factor * residuals)
+        return parts
+
+
+def _square(parts: PyTree[Array]) -> Scalar:
+    return sum((jnp.sum(part**2) for part in jax.tree.leaves(parts)), jnp.zeros(()))
+
+
+def _improved(
+    misfit: _Misfit,
+    guess: Guess,
+    kept: _Coefficients,
+    points: int,
+    iterations: int,
+    *,
+    key: PRNGKey,
+) -> Guess:
+    """A Gauss-Newton step in the coefficients that are `kept`; none where it does not help."""
+    fit_key, probe_key, check_key = jax.random.split(key, 3)
+    old = _coefficients(guess)
+
+    def moved(step: _Coefficients) -> Guess:
+        return _with(guess, jax.tree.map(lambda c, k, s: c + k * s, old, kept, step))
+
+    # Points that outnumber the unknowns by far need no gradients.
+    few = points < _PLENTY * sum(c.size for c in old)
+
+    def residuals(step: _Coefficients) -> PyTree[Array]:
+        return misfit(moved(step), points, gradients=few, key=fit_key)
+
+    still = jax.tree.map(jnp.zeros_like, old)
+    improved = moved(least_squares.step(residuals, still, iterations, key=probe_key))
+    before, after = lax.map(
+        lambda each: _square(misfit(each, points, key=check_key)),
+        jax.tree.map(lambda *each: jnp.stack(each), guess, improved),
+    )
+    return jax.tree.map(lambda new, old: jnp.where(after < before, new, old), improved, guess)
+
+
+def _up_to_degree(guess: Guess, degree: Int[Array, ""]) -> _Coefficients:
+    """1 for the coefficients of terms of at most that degree, 0 for the others."""
+    shared, windowed = guess.polynomials.degrees
+    return (
+        jnp.ones(2),
+        (shared <= degree).astype(guess.powers.dtype),
+        (windowed <= degree).astype(guess.powers.dtype)[:, None],
+    )
+
+
+def _coefficients(guess: Guess) -> _Coefficients:
+    return guess.powers, guess.polynomials.shared, guess.polynomials.readout
+
+
+def _with(guess: Guess, coefficients: _Coefficients) -> Guess:
+    def where(g: Guess):
+        return g.powers, g.polynomials.shared, g.polynomials.readout
+
+    return eqx.tree_at(where, guess, coefficients)

@@ -1,0 +1,130 @@
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Int
+
+from stde_cli.ansatz.guess import no_guess
+from stde_cli.ansatz.hard_constraint import Zero, without_network
+from stde_cli.estimators import AbstractEstimator
+from stde_cli.objective.losses import condition_residuals
+from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.system.types import Points, PRNGKey, Scalar
+from stde_cli.training.start.base import AbstractStart, Start, Units
+
+_DECADES = (-8, 3)
+_CANDIDATES = 1200
+_SECTIONS = 40
+_GOLDEN = 0.381966
+
+
+class FromTrivialSolution(AbstractStart):
+    """Start at the multiple of the constraint whose residual is least.
+
+    That multiple is the unit, or else, where it is larger, the multiple by which what is left of
+    the residual could be mended: sqrt(mean R^2 / mean (dR/ds)^2) there. The loss is divided by the
+    mean square of the residual of the lift, that is of the source where there is no lift, so that
+    it reads as a relative one. Where that vanishes training starts at the lift, in units of what
+    the conditions ask for.
+    """
+
+    def __call__(
+        self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
+    ) -> Start:
+        points_key, directions_key, given_key = jax.random.split(key, 3)
+        x = pde.domain.sample_interior(points, key=points_key)
+        residual = _residual_of_multiples(pde, estimator, x, key=directions_key)
+        at_zero = jnp.mean(residual(jnp.zeros(())) ** 2)
+        multiple = _least(residual)
+        left, slope = jax.jvp(residual, (multiple,), (jnp.ones(()),))
+        remaining = jnp.sqrt(jnp.mean(left**2) / jnp.mean(slope**2))
+        usable = jnp.isfinite(multiple) & (jnp.mean(left**2) < at_zero)
+        given = _size_of_data(pde, estimator, x, key=given_key)
+        unit = jnp.where(remaining > jnp.abs(multiple), remaining, multiple)
+        unit = jnp.where(usable & jnp.isfinite(unit), unit, given)
+        guess = no_guess(pde.constraint)
+        powers = guess.powers.at[0].set(jnp.where(usable, multiple, 0.0))
+        return Start(
+            eqx.tree_at(lambda g: g.powers, guess, powers),
+            scale=unit,
+            units=Units(loss=jnp.where(at_zero > 0, at_zero, given**2), conditions=given**2),
+        )
+
+
+def _size_of_data(
+    pde: AbstractPDE, estimator: AbstractEstimator, x: Points, *, key: PRNGKey
+) -> Scalar:
+    """The root mean square of the lift, or of the conditions' values; 1 where both are zero."""
+    squares = [] if pde.lift is None else [jnp.mean(jax.vmap(pde.lift)(x) ** 2)]
+    for number, condition in enumerate(pde.conditions):
+        points_key, draw_key = jax.random.split(jax.random.fold_in(key, number))
+        points = condition.sample(len(x), key=points_key)
+        residuals = condition_residuals(condition, estimator, Zero(), points, key=draw_key)
+        squares.append(jnp.mean(residuals**2))
+    largest = jnp.max(jnp.stack([jnp.zeros(()), *squares]))
+    return jnp.where(largest > 0, jnp.sqrt(largest), 1.0)
+
+
+def _residual_of_multiples(
+    pde: AbstractPDE,
+    estimator: AbstractEstimator,
+    x: Points,
+    *,
+    key: PRNGKey,
+) -> Callable[[Scalar], jax.Array]:
+    """s -> the residuals of lift + s * constraint at the points x.
+
+    Operators are of degree 1 or 2 in u: their values at three s give those at all.
+    """
+    drawn = estimator.draw(pde.operators, x.shape[1], key=key)
+    source = jax.vmap(pde.source)(x)
+
+    def at(s: float) -> tuple[jax.Array, dict[str, jax.Array]]:
+        powers = jnp.array([s, 0.0])
+        guess = eqx.tree_at(lambda g: g.powers, no_guess(pde.constraint), powers)
+        field = without_network(pde.constraint, guess, pde.lift)
+        u, found = jax.vmap(lambda point: estimator(field, pde.operators, point, drawn))(x)
+        return u, dict(found)
+
+    middle, upper, lower = at(0.0), at(1.0), at(-1.0)
+
+    def residual(s: Scalar) -> jax.Array:
+        def between(m: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
+            return m + s * (a - b) / 2 + s**2 * (a + b - 2 * m) / 2
+
+        u, found = jax.tree.map(between, middle, upper, lower)
+        return jax.vmap(pde.lhs)(x, u, found) - source
+
+    return residual
+
+
+def _least(residual: Callable[[Scalar], jax.Array]) -> Scalar:
+    """The s of least mean square residual: a scan over magnitudes, then golden sections.
+
+    The magnitudes lie about where the equation, made linear at s = 0, has its least squares
+    solution. Powers of u bring the optimum down from there, by many decades where they rule.
+    """
+    zero = jnp.zeros(())
+    at_zero, slope = jax.jvp(residual, (zero,), (jnp.ones(()),))
+    linear = -jnp.vdot(slope, at_zero) / jnp.vdot(slope, slope)
+    # A residual that is even in s has no slope there, and nothing to go by.
+    linear = jnp.where(jnp.isfinite(linear) & (linear != 0), linear, 1.0)
+
+    def square(s: Scalar) -> Scalar:
+        return jnp.mean(residual(s) ** 2)
+
+    magnitudes = linear * jnp.logspace(*_DECADES, _CANDIDATES)
+    candidates = jnp.concatenate([magnitudes, -magnitudes])
+    best = candidates[jnp.argmin(jax.vmap(square)(candidates))]
+    ratio = 10 ** ((_DECADES[1] - _DECADES[0]) / (_CANDIDATES - 1))
+
+    def section(_: Int[Array, ""], bracket: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
+        low, high = bracket
+        left, right = low + _GOLDEN * (high - low), high - _GOLDEN * (high - low)
+        keep_left = square(left) < square(right)
+        return jnp.where(keep_left, low, left), jnp.where(keep_left, right, high)
+
+    low, high = lax.fori_loop(0, _SECTIONS, section, (best / ratio, best * ratio))
+    return (low + high) / 2

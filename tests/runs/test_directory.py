@@ -1,0 +1,143 @@
+import os
+
+import pytest
+
+from stde_cli.runs.directory import RunDirectory
+from stde_cli.system.errors import UsageError
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunDirectory.create(tmp_path / "runs" / "first")
+    run.write_config("dim: 3\n")
+    run.write_summary({"status": "done", "dim": 3})
+    return run
+
+
+def test_create_makes_parents_and_leaves_nothing_behind(tmp_path):
+    run = RunDirectory.create(tmp_path / "a" / "b" / "c")
+    assert run.path.is_dir()
+    assert list(run.path.iterdir()) == []
+    # An empty directory that is there already will do.
+    assert RunDirectory.create(run.path).path == run.path
+
+
+def test_create_refuses_a_directory_in_use(tmp_path, run):
+    with pytest.raises(UsageError, match=r"holds a run already; .*resume=auto") as caught:
+        RunDirectory.create(run.path)
+    assert str(caught.value).startswith(f"run_dir={run.path}: ")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsageError, match="is not empty"):
+        RunDirectory.create(tmp_path)
+
+
+def test_create_refuses_what_is_no_directory(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match="cannot be written to"):
+            RunDirectory.create(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_create_refuses_a_read_only_directory(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(UsageError, match=r"cannot be written to .*Permission denied"):
+            RunDirectory.create(tmp_path)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_open_what_was_created(run):
+    assert RunDirectory.open(run.path).read_summary() == {"status": "done", "dim": 3}
+    assert run.config.read_text() == "dim: 3\n"
+
+
+@pytest.mark.parametrize(
+    ("present", "message"),
+    [
+        ([], "config.yaml and summary.json missing"),
+        (["config.yaml"], "not a run of stde: summary.json missing"),
+        (["summary.json"], "not a run of stde: config.yaml missing"),
+    ],
+)
+def test_open_refuses_what_is_no_run(tmp_path, present, message):
+    for name in present:
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=message):
+        RunDirectory.open(tmp_path)
+
+
+def test_open_refuses_what_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match="no such directory"):
+        RunDirectory.open(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read"),
+        ('{"status": "do', "cannot be read"),
+        ("[]", "not one of stde's"),
+        ('{"dim": 3}', "not one of stde's"),
+    ],
+)
+def test_a_damaged_summary_is_said_to_be_one(run, text, message):
+    run.summary.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        run.read_summary()
+
+
+def test_a_summary_is_replaced_as_a_whole(run):
+    run.write_summary({"status": "running"})
+    assert run.read_summary() == {"status": "running"}
+    assert not list(run.path.glob("*.partial"))
+    # What cannot be put into JSON leaves the older one as it was.
+    with pytest.raises(TypeError):
+        run.write_summary({"status": object()})
+    assert run.read_summary() == {"status": "running"}
+
+
+def test_metrics(run):
+    assert run.read_metrics() == []
+    rows = [{"step": step, "loss": 1 / (step + 1)} for step in range(0, 50, 10)]
+    for row in rows:
+        run.append_metrics(row)
+    assert run.read_metrics() == rows
+    run.forget_metrics_after(20)
+    assert run.read_metrics() == rows[:3]
+    run.append_metrics(rows[3])
+    assert run.read_metrics() == rows[:4]
+    run.forget_metrics_after(-1)
+    assert run.read_metrics() == []
+
+
+def test_checkpoints_are_numbered_directories(run):
+    assert not run.has_checkpoint()
+    run.checkpoints.mkdir()
+    (run.checkpoints / "100.orbax-checkpoint-tmp").mkdir()
+    assert not run.has_checkpoint()
+    (run.checkpoints / "100").mkdir()
+    assert run.has_checkpoint()
+
+
+def test_discard(run):
+    run.discard()
+    assert not run.path.exists()
+
+
+def test_discard_leaves_a_directory_that_was_there_before(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    run = RunDirectory.create(tmp_path / "link")
+    run.write_config("dim: 3\n")
+    run.checkpoints.mkdir()
+    run.discard()
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_runs_of_one_name_are_numbered(tmp_path):
+    runs = [RunDirectory.create_named(tmp_path / "runs", "name") for _ in range(3)]
+    assert [run.path.name for run in runs] == ["name", "name-1", "name-2"]
+    runs[0].discard()
+    assert not runs[0].path.exists()
