@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,4 @@ def test_a_name_of_the_face_is_imported_when_it_is_asked_for() -> None:
 
 
 def test_the_name_that_older_files_know_still_works() -> None:
-    from stde_cli import pdes
-
-    assert pdes.Symbolic is stde_cli.Symbolic
-    assert pdes.parameters is stde_cli.parameters
+    assert import_module("stde_cli.pdes") is import_module("stde_cli.problem.pdes")
