@@ -1,5 +1,6 @@
 """stde predict RUN --points FILE --out FILE: u and its derivatives at the user's points."""
 
+import re
 from pathlib import Path
 
 from stde_cli.cli.arguments import Parser
@@ -39,7 +40,9 @@ def main(arguments: list[str]) -> int:
 
     loaded = trained.load(run)
     layout = loaded.built.problem.pde.layout
-    names = [name.strip() for name in options.derivatives.split(",") if name.strip()]
+    names = [
+        name.strip() for name in re.split(r",(?![^(]*\))", options.derivatives) if name.strip()
+    ]
     operators = trained.parse_derivatives(names, layout)
     points = PointsFile(options.points, layout.dim)
     predictor = trained.Predictor(loaded.ansatz, operators, layout.dim, points.count)

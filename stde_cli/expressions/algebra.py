@@ -233,10 +233,10 @@ def partial(positions: Iterable[int], layout: Layout, column: int) -> Partial:
     """u differentiated in coordinates, in any order."""
     ordered = tuple(sorted(positions))
     labels = [layout.label(position) for position in ordered]
-    together = "".join(labels)
-    # Names of which one begins another are kept apart where they would be misread.
-    label = together if layout.read(together) == list(ordered) else "_".join(labels)
-    return Partial(ordered, f"u_{label}", column=column)
+    # Names of which one begins another are kept apart where they could be misread.
+    ways = ("".join(labels), "_".join(labels))
+    apart = next((f"u_{way}" for way in ways if layout.readings(way) == (ordered,)), None)
+    return Partial(ordered, apart or layout.spelled(ordered), column=column)
 
 
 def differentiate(node: Node, position: int, layout: Layout) -> Node:
@@ -411,15 +411,15 @@ _SLOPES: dict[str, Callable[..., tuple[Node, ...]]] = {
 """The derivatives in each argument; step(a, b) is 1 where a > b, 1/2 where a = b, or 0."""
 
 
-def degree_in(node: Node, names: Collection[str]) -> Node | None:
-    """None if `node` is affine in the named derivatives jointly, or else the node that is not.
+def degree_in(node: Node, sampled: Collection[Derivative]) -> Node | None:
+    """None if `node` is affine in these derivatives jointly, or else the node that is not.
 
     Affine means that they are added and multiplied by what is free of them, and no more: no
     product or power of them, and no function of them.
     """
 
     def uses(part: Node) -> bool:
-        return any(isinstance(n, Derivative) and n.name in names for n in part.walk())
+        return any(isinstance(n, Derivative) and n in sampled for n in part.walk())
 
     match node:
         case Add(terms):
@@ -438,4 +438,4 @@ def degree_in(node: Node, names: Collection[str]) -> Node | None:
             return node if uses(node) else None
         case _:
             return None
-    return next((found for part in parts if (found := degree_in(part, names))), None)
+    return next((found for part in parts if (found := degree_in(part, sampled))), None)

@@ -109,7 +109,7 @@ class Reading:
     x: Point
     u: Any = None
     f: Any = None
-    derivatives: Mapping[str, Any] = field(default_factory=dict)
+    derivatives: Mapping[Derivative, Any] = field(default_factory=dict)
     known: Mapping[Node, Array] = field(default_factory=dict)
     lanes: Mapping[str, Lane] = field(default_factory=dict)
     depth: int = 0
@@ -140,7 +140,7 @@ class Reading:
             case Source():
                 return _given(self.f, "f")
             case Derivative():
-                return _given(self.derivatives.get(node.name), node.name)
+                return _given(self.derivatives.get(node), node.name)
             case Add(terms):
                 return functools.reduce(operator.add, map(self.value, terms))
             case Multiply(factors):
@@ -211,12 +211,12 @@ def evaluate(
     *,
     u: Scalar | None = None,
     f: Scalar | None = None,
-    derivatives: Mapping[str, Scalar] | None = None,
+    derivatives: Mapping[Derivative, Scalar] | None = None,
 ) -> Scalar:
     """The value of an expression at x, in the precision of x.
 
     Args:
-        derivatives: the value of each of `derivatives(node)` under its name.
+        derivatives: the value of each of `derivatives(node)`.
 
     Raises:
         ValueError: the expression holds u, f or a derivative that is not given.

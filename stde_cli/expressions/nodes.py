@@ -136,12 +136,12 @@ class GradientEntry(Node):
 
 @dataclass(frozen=True)
 class Derivative(Node, ABC):
-    """Base of what is computed from u elsewhere and looked up by `name`."""
+    """Base of what is computed from u elsewhere and looked up by the node itself."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """Short, and different for different derivatives."""
+        """Short, for people: two derivatives may share it where a coordinate is called i or j."""
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ def derivatives(node: Node) -> tuple[Derivative, ...]:
 
 
 def render(node: Node) -> str:
-    """The expression as text, on one line; different expressions give different texts."""
+    """The expression as text, on one line."""
     match node:
         case Number(value):
             return repr(value) if value >= 0 else f"({value!r})"

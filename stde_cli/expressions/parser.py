@@ -370,12 +370,15 @@ class _Reader:
         self.need_u(tree)
         if tree.id == "u":
             return Unknown(column=self.column(tree))
-        positions = self.layout.read(tree.id.removeprefix("u_"))
-        if positions is None:
+        readings = self.layout.readings(tree.id.removeprefix("u_"))
+        if len(readings) > 1:
+            why = f"{tree.id[:40]} {self.layout.ambiguity(readings)}"
+            raise self.fault(tree, why, "write the one that is meant")
+        if not readings:
             why = f"{tree.id} is no partial derivative"
             some = ", ".join(self.layout.label(k) for k in range(min(6, self.layout.dim)))
             raise self.fault(tree, why, f"after u_ write coordinates: {some}")
-        return partial(positions, self.layout, self.column(tree))
+        return partial(readings[0], self.layout, self.column(tree))
 
     def need_u(self, tree: ast.AST) -> None:
         if "u" not in self.allow:

@@ -14,7 +14,8 @@ from stde_cli.ansatz.hard_constraint import HardConstraint
 from stde_cli.config import saved
 from stde_cli.config.build import Built, abstract_state, build, configure_jax
 from stde_cli.estimators import Exact
-from stde_cli.expressions import Layout
+from stde_cli.expressions import Layout, parse
+from stde_cli.expressions import Partial as PartialNode
 from stde_cli.problem.operators import AbstractOperator, Laplacian, Partial
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import UsageError
@@ -51,7 +52,7 @@ def load(run: RunDirectory) -> Trained:
 
 
 def parse_derivatives(names: Sequence[str], layout: Layout) -> dict[str, AbstractOperator]:
-    """Operators by name: "laplacian", or a partial such as "u_x3", "u_x1x1x2" or "u_tx".
+    """Operators by name: "laplacian", or a partial such as "u_x3", "u_tx" or "partial(u, t, x)".
 
     Numbered coordinates are counted from 1, as in the formulas.
 
@@ -68,12 +69,19 @@ def parse_derivatives(names: Sequence[str], layout: Layout) -> dict[str, Abstrac
                 raise UsageError("--derivatives", name, why, "name its terms, such as u_xx")
             operators[name] = Laplacian((space[0], space[-1] + 1))
             continue
-        coordinates = layout.read(name.removeprefix("u_")) if name.startswith("u_") else None
-        if coordinates is None:
+        if name.startswith("partial("):
+            node = parse(name, layout, {}, where="--derivatives", allow=frozenset("u"))
+            readings = (node.coordinates,) if isinstance(node, PartialNode) else ()
+        else:
+            readings = layout.readings(name.removeprefix("u_")) if name.startswith("u_") else ()
+        if len(readings) > 1:
+            why, mend = layout.ambiguity(readings), "write the one that is meant"
+            raise UsageError("--derivatives", name, why, mend)
+        if not readings:
             last = layout.label(layout.dim - 1)
             mend = f"write laplacian, or partials in {layout.label(0)} to {last} such as u_{last}"
             raise UsageError("--derivatives", name, "unknown derivative", mend)
-        operators[name] = Partial(tuple(coordinates))
+        operators[name] = Partial(readings[0])
     return operators
 
 

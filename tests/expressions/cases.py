@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from stde_cli.expressions import Layout, Node, parse
+from stde_cli.expressions import Derivative, Layout, Node, parse
 
 DIM = 6
 FAMILY = Layout(("t", ("x", DIM)))
@@ -25,6 +25,13 @@ EVERYTHING = frozenset({"u", "f"})
 
 def read(text: str, layout: Layout = FAMILY) -> Node:
     return parse(text, layout, PARAMETERS, where="pde.residual", allow=EVERYTHING)
+
+
+def read_derivative(text: str) -> Derivative:
+    """What must be one derivative of u."""
+    node = read(text)
+    assert isinstance(node, Derivative)
+    return node
 
 
 def point(layout: Layout = FAMILY, *, seed: int = 1):

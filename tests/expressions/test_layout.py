@@ -29,21 +29,46 @@ def test_no_such_entry(name, number):
 @pytest.mark.parametrize(
     ("text", "positions"),
     [
-        ("t", [0]),
-        ("tt", [4]),
-        ("ttt", [4, 0]),
-        ("t_t", [0, 0]),
-        ("x3x3", [3, 3]),
-        ("tx1", [0, 1]),
-        ("x4", None),
-        ("x", None),
-        ("", None),
-        ("z", None),
-        ("x" + "9" * 5000, None),
+        ("t", [(0,)]),
+        ("tt", [(0, 0), (4,)]),
+        ("ttx1", [(0, 0, 1), (4, 1)]),
+        ("t_t", [(0, 0)]),
+        ("t_tt", [(0, 0, 0), (0, 4)]),
+        ("x3x3", [(3, 3)]),
+        ("tx1", [(0, 1)]),
+        ("x4", []),
+        ("x", []),
+        ("", []),
+        ("t_", []),
+        ("_t", []),
+        ("z", []),
+        ("x" + "9" * 5000, []),
     ],
 )
 def test_names_written_together(text, positions):
-    assert Layout(("t", ("x", 3), "tt")).read(text) == positions
+    assert Layout(("t", ("x", 3), "tt")).readings(text) == tuple(positions)
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "readings"),
+    [
+        ("a ab bc", "abc", ["a bc"]),
+        ("a ab bc c", "abc", ["a bc", "ab c"]),
+        ("aa aaa", "aaaaa", ["aa aaa", "aaa aa"]),
+        ("ab a b1 b", "ab1", ["a b1"]),
+    ],
+)
+def test_no_letter_is_skipped(names, text, readings):
+    layout = Layout(tuple(names.split()))
+    expected = tuple(tuple(layout.index(n) for n in reading.split()) for reading in readings)
+    assert layout.readings(text) == expected
+
+
+def test_readings_are_found_without_trying_them_all():
+    layout = Layout(tuple("a" * n for n in range(1, 41)))
+    assert layout.readings("a" * 60 + "b") == ()
+    first, last = layout.readings("a" * 2000)
+    assert (len(first), len(last)) == (2000, 50)
 
 
 @pytest.mark.parametrize(

@@ -308,12 +308,31 @@ def test_names_of_derivatives(text):
 
 
 def test_names_of_which_one_begins_another_are_kept_apart():
-    layout = Layout(("x", "xx"))
-    single, double = (read(t, layout) for t in ("partial(u, x, x)", "u_xx"))
-    assert isinstance(single, Partial)
-    assert isinstance(double, Partial)
-    assert (single.name, double.name) == ("u_x_x", "u_xx")
-    assert read("u_x_x", layout) == single != double
+    layout = Layout(("x", "xx", "xy", "y"))
+    texts = ("partial(u, x, x)", "partial(u, xx)", "partial(u, x, y)", "partial(u, xx, y)")
+    names = ("u_x_x", "partial(u, xx)", "u_x_y", "partial(u, xx, y)")
+    for text, name in zip(texts, names, strict=True):
+        node = read(text, layout)
+        assert isinstance(node, Partial)
+        assert node.name == name
+        assert read(name, layout) == node
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("u_xx", "u_xx can be read as partial(u, x, x) or as partial(u, xx) at column 5"),
+        ("u_xxy", "as partial(u, x, x, y) or as partial(u, xx, y)"),
+        ("u_" + 50 * "y" + 50 * "xy", "as partial(u, ..., y, x, y, x, y, x, y, ...) or as partial"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused(text, told):
+    with pytest.raises(ExpressionError) as refused:
+        read(f"t + {text}", Layout(("x", "xx", "xy", "y", "t")))
+    message = str(refused.value)
+    assert told in message
+    assert "write the one that is meant" in message
+    assert refused.value.detail.splitlines()[1].index("^") == 6
 
 
 def test_sums_of_partials_are_one_derivative():

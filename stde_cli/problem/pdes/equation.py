@@ -1,8 +1,8 @@
 """An equation in u, from text: which operators it wants, and its value given theirs."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, count, product
 from typing import Any
 
 import equinox as eqx
@@ -27,6 +27,7 @@ from stde_cli.expressions import (
     evaluate,
     evaluate_vector,
 )
+from stde_cli.expressions.algebra import partial
 from stde_cli.expressions.linear import is_constant, linear_terms
 from stde_cli.expressions.nodes import Number, Unknown, contains
 from stde_cli.problem import operators as op
@@ -53,19 +54,29 @@ class Equation(eqx.Module):
     parameters: dict[str, Array]
     rest: Node = eqx.field(static=True)
     layout: Layout = eqx.field(static=True)
-    squares: dict[str, tuple[str, ...]] = eqx.field(static=True)
-    """Derivatives that are sums of squares of others."""
+    keys: tuple[tuple[Derivative, str], ...] = eqx.field(static=True)
+    """Under which key of `operators` each derivative of `rest` is found."""
+    squares: tuple[tuple[Derivative, tuple[str, ...]], ...] = eqx.field(static=True)
+    """Derivatives that are sums of squares of others, and the keys of those."""
     nonlinear_in: tuple[str, ...] = eqx.field(static=True)
 
     def __init__(self, node: Node, layout: Layout, parameters: Mapping[str, Any], *, where: str):
         self.layout = layout
         self.parameters = {k: jnp.asarray(v, float) for k, v in parameters.items()}
         made = _Operators(layout, self.parameters, where)
-        found = derivatives(node)
         counts = Counter(part for part in node.walk() if isinstance(part, Derivative))
         once = [d for d, times in counts.items() if times == 1 and made.is_exact(d)]
         merged, rest = linear_terms(node, once)
-        self.operators, self.squares = {}, {}
+        self.operators = {}
+        keys: dict[Derivative, str] = {}
+        squares: dict[Derivative, tuple[str, ...]] = {}
+
+        def key_of(derivative: Derivative) -> str:
+            if derivative not in keys:
+                keys[derivative] = _fresh(derivative.name, self.operators)
+                self.operators[keys[derivative]] = made.operator(derivative)
+            return keys[derivative]
+
         if len(merged) > 1:
             factors = tuple(self._constant(factor) for factor, _ in merged)
             terms = tuple(made.operator(d) for _, d in merged)
@@ -73,28 +84,24 @@ class Equation(eqx.Module):
             self.rest = rest
         else:
             self.rest = node
-        for derivative in found:
-            if len(merged) > 1 and derivative in (d for _, d in merged):
-                continue
+        for derivative in derivatives(self.rest):
             if isinstance(derivative, GradNorm2) and layout.family is None:
-                names = tuple(f"u_{layout.label(k)}" for k in layout.space)
-                self.squares[derivative.name] = names
-                self.operators |= {
-                    name: op.Partial((k,)) for name, k in zip(names, layout.space, strict=True)
-                }
+                slopes = [partial((k,), layout, derivative.column) for k in layout.space]
+                squares[derivative] = tuple(map(key_of, slopes))
             else:
-                self.operators[derivative.name] = made.operator(derivative)
+                key_of(derivative)
+        self.keys, self.squares = tuple(keys.items()), tuple(squares.items())
         # A drift is one jet; over names, |grad u|^2 is made of exact partial derivatives.
         exact = (Drift, GradNorm2) if layout.family is None else (Drift,)
-        sampled = [d.name for d in found if not made.is_exact(d) and not isinstance(d, exact)]
+        sampled = {d for d in counts if not made.is_exact(d) and not isinstance(d, exact)}
         fault = degree_in(node, sampled)
         inside = derivatives(fault) if fault is not None else ()
-        self.nonlinear_in = tuple(d.name for d in inside if d.name in sampled)
+        self.nonlinear_in = tuple(keys[d] for d in inside if d in sampled)
 
     def __call__(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
-        known = dict(derivatives)
-        for name, parts in self.squares.items():
-            known[name] = sum((derivatives[part] ** 2 for part in parts), jnp.zeros_like(u))
+        known = {derivative: derivatives[key] for derivative, key in self.keys}
+        for derivative, slopes in self.squares:
+            known[derivative] = sum((derivatives[key] ** 2 for key in slopes), jnp.zeros_like(u))
         value = evaluate(self.rest, self.layout, self.parameters, x, u=u, derivatives=known)
         return value + derivatives.get(_LINEAR, 0.0)
 
@@ -129,6 +136,12 @@ def _exact(operator: AbstractOperator, field: ScalarField, x: Point) -> Scalar:
                 gradient = field.value_gradient_laplacian(x, op.extent(span, x.size))[1]
                 return velocity(x) @ gradient
     return operator.exact(field, x)
+
+
+def _fresh(name: str, taken: Collection[str]) -> str:
+    """The name, or with a number behind it where another derivative is called the same."""
+    numbered = (f"{name} ({number})" for number in count(2))
+    return next(key for key in chain((name,), numbered) if key not in taken)
 
 
 class _Operators:

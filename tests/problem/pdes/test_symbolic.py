@@ -153,6 +153,34 @@ def test_constant_factors_make_one_operator() -> None:
     assert set(symbolic("u_t + u*u_x").operators) == {"u_t", "u_x"}
 
 
+def test_derivatives_that_are_called_the_same_are_not_the_same(float64: None) -> None:
+    """i is a coordinate here, and what the language calls the index k."""
+    text = "sum(k, partial(u, x[k], i)) + sum(k, partial(u, x[k], x[k]))"
+    pde = symbolic(text, {"i": [0, 1], "x": {"box": [-1, 1]}})
+
+    def cubic(x):
+        return x[0] ** 2 * jnp.sum(x[1:]) + jnp.sum(x[1:] ** 3)
+
+    x = jnp.array([0.5, 0.1, 0.2, 0.3, -0.4])
+    known = {name: operator.exact(cubic, x) for name, operator in pde.operators.items()}
+    np.testing.assert_allclose(pde.lhs(x, cubic(x), known), 2 * 0.5 * 4 + 6 * 0.2, rtol=1e-12)
+
+
+def test_a_gradient_takes_no_other_derivative_for_its_own(float64: None) -> None:
+    """Coordinates x and xx: u_xx is refused, and the slope in xx is not the curvature in x."""
+    pde = symbolic("grad_norm2(u) + u*partial(u, x, x)**2", {"x": [0, 1], "xx": [0, 1]}, dim=2)
+
+    def cubic(x):
+        return x[0] ** 3 + 5 * x[1]
+
+    x = jnp.array([0.5, 0.25])
+    known = {name: operator.exact(cubic, x) for name, operator in pde.operators.items()}
+    expected = (3 * 0.25) ** 2 + 25 + (0.125 + 1.25) * 9
+    np.testing.assert_allclose(pde.lhs(x, cubic(x), known), expected, rtol=1e-12)
+    with pytest.raises(UsageError, match=r"can be read as partial\(u, x, x\) or as"):
+        symbolic("u_xx", {"x": [0, 1], "xx": [0, 1]}, dim=2)
+
+
 class Parts:
     """Derivatives of a function of (t, x1, ..., x4), all over x but `time`."""
 
