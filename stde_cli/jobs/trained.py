@@ -19,7 +19,7 @@ from stde_cli.expressions import Partial as PartialNode
 from stde_cli.problem.operators import AbstractOperator, Laplacian, Partial
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import UsageError
-from stde_cli.training.checkpoint import Checkpoints
+from stde_cli.training.checkpoint import read_newest
 
 _BATCH_NUMBERS = 10_000_000
 _LARGEST_BATCH = 1_000
@@ -35,18 +35,14 @@ class Trained(NamedTuple):
 
 
 def load(run: RunDirectory) -> Trained:
-    """Read the newest checkpoint of `run`.
+    """Read the newest whole checkpoint of `run`, which may be at work.
 
     Raises:
-        UsageError: there is none, or it cannot be read.
+        UsageError: there is none, or none can be read.
     """
     config = saved.load(run)
     configure_jax(config)
-    checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
-    try:
-        state = checkpoints.restore(abstract_state(config))
-    finally:
-        checkpoints.close()
+    state = read_newest(run.checkpoints, abstract_state(config))
     built = build(config)
     return Trained(config, built, state.ansatz, int(state.step))
 

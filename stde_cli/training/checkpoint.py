@@ -94,20 +94,75 @@ class Checkpoints:
         Raises:
             UsageError: there is none, it is damaged, or it holds another network or optimizer.
         """
-        run, step = self.run, self.newest_step()
+        step = self.newest_step()
         if step is None:
-            raise UsageError(
-                "RUN",
-                run,
-                "it has no checkpoint",
-                "start again with stde solve and another run_dir",
-            )
-        expected = _named_arrays(like)
+            raise _none(self.run)
         try:
-            found = self._manager.item_metadata(step)
-            shapes = {name: (tuple(a.shape), str(a.dtype)) for name, a in dict(found).items()}
+            return _read(self.run, step, like)
+        except _Unreadable as error:
+            older = [other for other in self._manager.all_steps() if other != step]
+            mend = (
+                f"move {self.run / 'checkpoints' / str(step)} elsewhere "
+                f"to go on from step {max(older)}"
+                if older
+                else "there is no older one; start again with another run_dir"
+            )
+            raise UsageError("RUN", self.run, str(error), mend) from error
+
+    def kept(self) -> str:
+        step = self.newest_step()
+        return "no checkpoint was written yet" if step is None else f"checkpoint {step} is kept"
+
+    def close(self) -> None:
+        self._manager.close()
+
+
+def read_newest(directory: Path, like: TrainerState) -> TrainerState:
+    """The newest checkpoint in `directory` that is whole, in the structure of `like`.
+
+    Nothing is written, and a run may be at work there: what it saves or deletes meanwhile is
+    looked for again.
+
+    Raises:
+        UsageError: none can be read, or the newest holds another network or optimizer.
+    """
+    run, failed = directory.parent, dict[int, _Unreadable]()
+    while left := _steps(directory) - failed.keys():
+        step = max(left)
+        try:
+            return _read(run, step, like)
+        except _Unreadable as error:
+            failed[step] = error
+    if not failed:
+        raise _none(run)
+    raise UsageError("RUN", run, str(failed[max(failed)]), "there is no other that can be read")
+
+
+class _Unreadable(Exception):
+    def __init__(self, step: int, error: Exception):
+        super().__init__(f"checkpoint {step} cannot be read ({_reason(error)})")
+
+
+def _steps(directory: Path) -> set[int]:
+    # Orbax gives a checkpoint its number once it is complete.
+    return {int(path.name) for path in directory.glob("*") if path.name.isdigit()}
+
+
+def _none(run: Path) -> UsageError:
+    mend = "start again with stde solve and another run_dir"
+    return UsageError("RUN", run, "it has no checkpoint", mend)
+
+
+def _read(run: Path, step: int, like: TrainerState) -> TrainerState:
+    place = (run / "checkpoints" / str(step) / "default").absolute()
+    expected = _named_arrays(like)
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+        try:
+            found: Any = reader.metadata(place)
+            tree = dict(found.item_metadata.tree)
+            shapes = {name: (tuple(a.shape), str(a.dtype)) for name, a in tree.items()}
         except Exception as error:  # orbax raises nearly anything on a damaged directory
-            raise self._damaged(step, error) from error
+            raise _Unreadable(step, error) from error
         if shapes != {name: (a.shape, str(a.dtype)) for name, a in expected.items()}:
             raise UsageError(
                 "RUN",
@@ -117,33 +172,15 @@ class Checkpoints:
             )
         abstract = {n: jax.ShapeDtypeStruct(a.shape, a.dtype) for n, a in expected.items()}
         try:
-            arrays = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            arrays = reader.restore(place, args=ocp.args.StandardRestore(abstract))
         except Exception as error:
-            raise self._damaged(step, error) from error
-        _, static = eqx.partition(like, is_array)
-        found, structure = jax.tree_util.tree_flatten_with_path(eqx.filter(like, is_array))
-        leaves = [
-            arrays[_name(path)] if leaf.size else jnp.zeros(leaf.shape, leaf.dtype)
-            for path, leaf in found
-        ]
-        return eqx.combine(jax.tree.unflatten(structure, leaves), static)
-
-    def kept(self) -> str:
-        step = self.newest_step()
-        return "no checkpoint was written yet" if step is None else f"checkpoint {step} is kept"
-
-    def close(self) -> None:
-        self._manager.close()
-
-    def _damaged(self, step: int, error: Exception) -> UsageError:
-        others = [s for s in self._manager.all_steps() if s != step]
-        mend = (
-            f"delete {self.run / 'checkpoints' / str(step)} to go on from step {max(others)}"
-            if others
-            else "there is no older one; start again with another run_dir"
-        )
-        why = f"checkpoint {step} cannot be read ({_reason(error)})"
-        return UsageError("RUN", self.run, why, mend)
+            raise _Unreadable(step, error) from error
+    leaves, structure = jax.tree_util.tree_flatten_with_path(eqx.filter(like, is_array))
+    values = [
+        arrays[_name(path)] if leaf.size else jnp.zeros(leaf.shape, leaf.dtype)
+        for path, leaf in leaves
+    ]
+    return eqx.combine(jax.tree.unflatten(structure, values), eqx.partition(like, is_array)[1])
 
 
 def _reserve(directory: Path, size: int) -> None:
