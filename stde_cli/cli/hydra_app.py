@@ -4,10 +4,11 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest import mock
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.cli.hydra_errors import explain, nameless_choice
+from stde_cli.cli.main import look_for_classes_in
 from stde_cli.config.schema import register
 from stde_cli.system.errors import Interrupted, StdeError, UsageError
 
@@ -33,6 +35,10 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
         UsageError: Hydra refuses the arguments, or the task its configuration.
         StdeError: what the task raises; in a sweep, after the other jobs have run.
     """
+    try:
+        ordered = _flags_first(command, arguments)
+    except SystemExit as stop:
+        return int(stop.code or 0)
     register()
     guarded = _Task(command, task)
     application = hydra.main(
@@ -40,7 +46,7 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
     )(guarded)
     # Hydra would print its own errors, in several lines; told so, it raises them instead.
     environment = mock.patch.dict(os.environ, HYDRA_FULL_ERROR="1")
-    with environment, mock.patch.object(sys, "argv", [f"stde {command}", *arguments]):
+    with environment, mock.patch.object(sys, "argv", [f"stde {command}", *ordered]):
         try:
             application()
         except (HydraException, OmegaConfBaseException) as error:
@@ -56,6 +62,41 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
     if guarded.error is not None:
         raise guarded.error
     return 0
+
+
+def _flags_first(command: str, arguments: list[str]) -> list[str]:
+    """The arguments in an order in which Hydra understands them: overrides may stand on both sides.
+
+    Raises:
+        UsageError: a flag is unknown, lacks its value, or does not go with another.
+        SystemExit: a flag that ends the command: --version.
+    """
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise UsageError(f"stde {command}", None, message, f"see: stde {command} --hydra-help")
+
+    parser.error = refuse
+    options = parser.parse_intermixed_args(arguments)
+    modes = {
+        "--run": options.run,
+        "--multirun": options.multirun,
+        "--cfg": options.cfg,
+        "--info": options.info,
+        "--shell-completion": options.shell_completion,
+    }
+    given = [flag for flag, value in modes.items() if value]
+    if len(given) > 1:
+        refuse(f"{' and '.join(given)} do not go together")
+    if options.resolve and not (options.cfg or options.help):
+        refuse("--resolve goes with --cfg job")
+    flags, left = [], list(options.overrides)
+    for argument in arguments:
+        if left and argument == left[0]:
+            left.pop(0)
+        else:
+            flags.append(argument)
+    return [*flags, *options.overrides]
 
 
 def choices(hydra_config: Any) -> dict[str, str]:
@@ -75,7 +116,7 @@ class _Task:
     """
 
     def __init__(self, command: str, task: Callable[[DictConfig], float | None]):
-        self._command, self._task = command, task
+        self._command, self._task, self._here = command, task, Path.cwd()
         self.error: StdeError | None = None
 
     @property
@@ -83,6 +124,8 @@ class _Task:
         return self._task.__module__
 
     def __call__(self, config: DictConfig) -> float | None:
+        # In a sweep this may be another process.
+        look_for_classes_in(self._here)
         hydra_config = HydraConfig.get()
         with open_dict(config):
             config.choices = choices(hydra_config)

@@ -67,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def program() -> NoReturn:
     """`main` as a process of its own."""
+    # Processes that a sweep starts with python -m would look in their directory first.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     status = main()
     if status in _INTERRUPTED:
         # A computation that was left goes on in XLA's threads: Python would wait for its end.
@@ -87,18 +89,19 @@ def _run(name: str, arguments: list[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         mend = f"did you mean {near[0]}?" if near else "see: stde --help"
         raise UsageError(name, None, "no such command", mend)
-    _look_here_for_classes()
+    look_for_classes_in(Path.cwd())
     # Each command imports what it needs, and only when it is asked for.
     command = importlib.import_module(f"stde_cli.cli.{module}")
     return (command.complete if name == "_complete" else command.main)(arguments)
 
 
-def _look_here_for_classes() -> None:
-    """A class of the user's own, named by _target_, may lie where the command is given."""
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    # For the processes that a sweep or a benchmark starts.
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+def look_for_classes_in(directory: Path) -> None:
+    """A class of the user's own, named by _target_, may lie where the command is given.
+
+    Looked for last: a random.py of the user's never stands for Python's.
+    """
+    if str(directory) not in sys.path:
+        sys.path.append(str(directory))
 
 
 def _fail(message: str, status: int, detail: str = "") -> int:
