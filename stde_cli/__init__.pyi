@@ -12,6 +12,9 @@ from .estimators import AbstractEstimator as AbstractEstimator
 from .estimators import Exact as Exact
 from .estimators import NestedBackward as NestedBackward
 from .estimators import Unrestricted as Unrestricted
+from .expressions import ExpressionError as ExpressionError
+from .jobs.estimate import Estimate as Estimate
+from .jobs.estimate import estimate as estimate
 from .objective.collocation import ByResidual as ByResidual
 from .objective.collocation import Uniform as Uniform
 from .objective.losses import AbstractLoss as AbstractLoss
@@ -34,6 +37,7 @@ from .runs.tracking import CompositeTracker as CompositeTracker
 from .runs.tracking import JsonlTracker as JsonlTracker
 from .runs.tracking import NoTracker as NoTracker
 from .runs.tracking.wandb import WandbTracker as WandbTracker
+from .system.errors import UsageError as UsageError
 from .training import schedules as schedules
 from .training.start import FromLeastSquares as FromLeastSquares
 from .training.start import FromNetwork as FromNetwork
