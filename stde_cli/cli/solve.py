@@ -78,6 +78,8 @@ def _solve_or_resume(
         else:
             run = RunDirectory.create(place)
         return session.solve(config, run, command=command, interrupts=interrupts)
+    if not run.has_checkpoint():
+        return session.solve(config, run, command=command, interrupts=interrupts, again=True)
     if run.read_summary()["status"] == "finished":
         return run.read_summary()
     return session.resume(config, run, command=command, interrupts=interrupts)
@@ -98,23 +100,19 @@ def _slug(config: DictConfig) -> str:
 
 
 def _own_earlier_run(config: DictConfig, place: Path | None) -> RunDirectory | None:
-    """For resume=auto: the run of this very configuration, if it got as far as a checkpoint.
+    """For resume=auto: the run of this very configuration; at `place`, even without a checkpoint.
 
     Raises:
         UsageError: `place` holds the run of another configuration.
     """
     if place is not None:
         run = RunDirectory(place)
-        if not run.config.exists():
-            return None
-        if not describes_same_run(run, config):
+        if run.config.exists() and describes_same_run(run, config):
+            return run
+        if run.has_progress():
             why = "it holds a run of another configuration"
             raise UsageError("run_dir", place, why, "choose another directory")
-        if not run.has_checkpoint():
-            with run.locked():
-                run.discard()
-            return None
-        return RunDirectory.open(place)
+        return None
     found = sorted(Path("runs").glob(f"{_slug(config)}-*/config.yaml"), reverse=True)
     for file in found:
         run = RunDirectory(file.parent)

@@ -31,16 +31,29 @@ _SMALLER = "lower train.points, estimator.batch or network.width, or take networ
 
 
 def solve(
-    config: DictConfig, run: RunDirectory, *, command: str, interrupts: Interrupts
+    config: DictConfig,
+    run: RunDirectory,
+    *,
+    command: str,
+    interrupts: Interrupts,
+    again: bool = False,
 ) -> dict[str, Any]:
-    """Train from the first step; `run` is new and empty. Returns the summary.
+    """Train from the first step. Returns the summary.
+
+    `run` is new, or `again` says that it is a run of this configuration that saved nothing: it
+    begins anew in its place.
 
     Raises:
-        UsageError: the configuration cannot work; `run` is removed again.
+        UsageError: `run` holds something else, or the configuration cannot work: then what there
+            is of the run is removed again.
         RunFailed: the run turned non-finite; the last good checkpoint is kept.
         Interrupted: a signal came; the state was saved first.
     """
     with run.locked():
+        if not again:
+            # Another process may have been faster.
+            run.refuse_if_taken()
+            run.clear()
         try:
             configure_jax(config)
             return _Session(config, run, command, interrupts).run()
@@ -124,6 +137,7 @@ class _Session:
             restored = self._restore() if self.resumed else None
             if restored is None:
                 run.write_config(OmegaConf.to_yaml(config, resolve=True))
+                run.forget_metrics_after(0)
             title = f"{config.choices.get('pde')} · {config.dim:,} dimensions · {run.path}"
             self.console = stack.enter_context(RunConsole(run, title))
             self.tracker: Tracker = build_tracker(config)

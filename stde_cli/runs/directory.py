@@ -5,19 +5,33 @@ metrics.jsonl   a JSON object a line: the step and the figures of that moment
 summary.json    status, final figures, environment
 checkpoints/    one directory a saved step, in orbax's format
 console.log     what was shown
+.lock           locked while a process is at work; the first file that is made
 """
 
 import fcntl
 import json
 import math
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stde_cli.system.errors import UsageError
+
+_LOCK = ".lock"
+_WHOLE = ("config.yaml", "metrics.jsonl", "summary.json")
+_PARTIAL = ".partial"
+_OURS = frozenset((_LOCK, "checkpoints", "console.log", "wandb", "wandb_id")).union(
+    _WHOLE, (name + _PARTIAL for name in _WHOLE)
+)
+"""All that this program puts into a run directory; the rest is the user's."""
+
+# `at_work` takes the lock for a moment, which is no reason to refuse a run.
+_LOOKS, _SECONDS_BETWEEN_LOOKS = 5, 0.02
 
 
 class RunDirectory:
@@ -34,27 +48,18 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path) -> "RunDirectory":
-        """Make the directory; parents too.
+        """Make the directory; parents too. What a run left that never began is taken over.
 
         Raises:
-            UsageError: it exists and is not empty, or cannot be written to.
+            UsageError: it holds a run, or files of the user's, or cannot be made.
         """
         run = cls(path)
         run._made_here = not path.exists()
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                what = "holds a run already" if run.config.exists() else "is not empty"
-                raise UsageError(
-                    "run_dir", path, f"the directory {what}", "choose another, or add resume=auto"
-                )
-            probe = path / ".writable"
-            probe.touch()
-            probe.unlink()
+            run.refuse_if_taken()
         except OSError as error:
-            raise UsageError(
-                "run_dir", path, f"cannot be written to ({error.strerror})", "choose another"
-            ) from error
+            raise _unwritable(path, error) from error
         return run
 
     @classmethod
@@ -75,9 +80,7 @@ class RunDirectory:
                     run._made_here = True
                     return run
         except OSError as error:
-            raise UsageError(
-                "run_dir", parent, f"cannot be written to ({error.strerror})", "choose another"
-            ) from error
+            raise _unwritable(parent, error) from error
         raise AssertionError("unreachable")
 
     @classmethod
@@ -133,6 +136,8 @@ class RunDirectory:
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the lines of steps that a resumed run will take again."""
+        if not self.metrics.exists():
+            return
         kept = [json.dumps(row) + "\n" for row in self.read_metrics() if row["step"] <= step]
         _write_atomically(self.metrics, "".join(kept))
 
@@ -145,32 +150,84 @@ class RunDirectory:
         """Whether there is anything to lose: a checkpoint, or figures."""
         return self.has_checkpoint() or (self.metrics.exists() and self.metrics.stat().st_size > 0)
 
-    def discard(self) -> None:
-        """Remove a run that never began; a directory that was there before stays, empty."""
-        for entry in self.path.iterdir():
+    def refuse_if_taken(self) -> None:
+        """
+        Raises:
+            UsageError: there is progress in the directory, or what this program did not write.
+        """
+        if self.has_progress():
+            why = "the directory holds a run already"
+            raise UsageError("run_dir", self.path, why, "choose another, or add resume=auto")
+        names = {entry.name for entry in self.path.iterdir()}
+        # The lock is made before all else and removed after it: without it, a file is no run's.
+        if strangers := sorted(names - _OURS if _LOCK in names else names):
+            others = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+            why = f"the directory is not empty: it holds {strangers[0]}{others}"
+            raise UsageError("run_dir", self.path, why, "choose another")
+
+    def clear(self) -> None:
+        """Remove what this program wrote, but for the lock; nothing else."""
+        for name in _OURS - {_LOCK}:
+            entry = self.path / name
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
             else:
                 entry.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove a run that never began; a directory that was there before stays."""
+        self.clear()
+        (self.path / _LOCK).unlink(missing_ok=True)
         if self._made_here:
-            self.path.rmdir()
+            # Files of the user's may have come in the meantime.
+            with suppress(OSError):
+                self.path.rmdir()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out of the directory.
+        """Keep other processes out of the directory. A lock ends with its process, in any case.
 
         Raises:
-            UsageError: one is at work in it.
+            UsageError: one is at work in it, or it cannot be written to.
         """
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                why = "another process is at work in it"
-                raise UsageError(
-                    "run_dir", self.path, why, "wait for it, or choose another"
-                ) from error
+        file = self._lock()
+        if file is None:
+            why = "another process is at work in it"
+            raise UsageError("run_dir", self.path, why, "wait for it, or choose another")
+        with file:
             yield
+
+    def _lock(self) -> IO[str] | None:
+        """The open lock file, or None where another process holds it."""
+        path = self.path / _LOCK
+        try:
+            for _ in range(_LOOKS):
+                file = path.open("a")
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    # Who held it may have removed the file: this one keeps nobody out, then.
+                    if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                        return file
+                except BlockingIOError:
+                    time.sleep(_SECONDS_BETWEEN_LOOKS)
+                file.close()
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return None
+
+    def at_work(self) -> bool:
+        """Whether a process is at work in the directory, now."""
+        with suppress(FileNotFoundError), (self.path / _LOCK).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    why = f"cannot be written to ({error.strerror})"
+    return UsageError("run_dir", path, why, "choose another")
 
 
 def _as_json(figures: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +239,7 @@ def _as_json(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_atomically(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + _PARTIAL)
     try:
         partial.write_text(text)
         partial.replace(path)

@@ -149,7 +149,7 @@ def _steps(directory: Path) -> set[int]:
 
 
 def _none(run: Path) -> UsageError:
-    mend = "start again with stde solve and another run_dir"
+    mend = "give its stde solve again, with resume=auto"
     return UsageError("RUN", run, "it has no checkpoint", mend)
 
 

@@ -71,6 +71,29 @@ def test_resume_auto_finds_its_own_run_among_others(tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
+def test_resume_auto_begins_anew_where_nothing_was_saved(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    """As after a kill ahead of the first checkpoint; files of the user's stay where they are."""
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    shutil.rmtree(run / "checkpoints")
+    (run / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    arguments = ("solve", *SMALL, "run_dir=run")
+    outcome = stde(*arguments, cwd=tmp_path)
+    assert (outcome.status, "add resume=auto" in outcome.err) == (2, True)
+    outcome = stde(*arguments, "seed=3", "resume=auto", cwd=tmp_path)
+    assert (outcome.status, "another configuration" in outcome.err) == (2, True)
+    assert before == {path: path.read_bytes() for path in run.iterdir()}
+
+    stde(*arguments, "resume=auto", cwd=tmp_path).check()
+    assert (run / "notes.txt").read_text() == "mine"
+    assert [row["step"] for row in read_metrics(run)] == list(range(1, 41))
+    whole, again = read_arrays(finished_run), read_arrays(run)
+    np.testing.assert_array_equal(again["step"], whole["step"])
+
+
 def test_resume_of_a_finished_run_shows_its_summary(finished_run: Path) -> None:
     out = stde("resume", str(finished_run), cwd=finished_run).check().out
     assert "finished already" in out

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -11,6 +13,7 @@ def run(tmp_path):
     run = RunDirectory.create(tmp_path / "runs" / "first")
     run.write_config("dim: 3\n")
     run.write_summary({"status": "done", "dim": 3})
+    run.append_metrics({"step": 1})
     return run
 
 
@@ -42,8 +45,9 @@ def test_create_refuses_what_is_no_directory(tmp_path):
 def test_create_refuses_a_read_only_directory(tmp_path):
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(UsageError, match=r"cannot be written to .*Permission denied"):
-            RunDirectory.create(tmp_path)
+        refused = pytest.raises(UsageError, match=r"cannot be written to .*Permission denied")
+        with refused, RunDirectory.create(tmp_path).locked():
+            pass
     finally:
         tmp_path.chmod(0o700)
 
@@ -99,7 +103,10 @@ def test_a_summary_is_replaced_as_a_whole(run):
 
 
 def test_metrics(run):
+    run.metrics.unlink()
     assert run.read_metrics() == []
+    run.forget_metrics_after(0)
+    assert not run.metrics.exists()
     rows = [{"step": step, "loss": 1 / (step + 1)} for step in range(0, 50, 10)]
     for row in rows:
         run.append_metrics(row)
@@ -130,10 +137,109 @@ def test_discard_leaves_a_directory_that_was_there_before(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     run = RunDirectory.create(tmp_path / "link")
-    run.write_config("dim: 3\n")
-    run.checkpoints.mkdir()
-    run.discard()
+    with run.locked():
+        run.write_config("dim: 3\n")
+        run.checkpoints.mkdir()
+        run.discard()
     assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_discard_leaves_what_is_the_users(tmp_path):
+    run = RunDirectory.create(tmp_path / "run")
+    with run.locked():
+        run.write_config("dim: 3\n")
+        (run.path / "notes.txt").write_text("of an hour ago")
+        run.discard()
+    assert [path.name for path in run.path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("names", "strangers"),
+    [
+        ([], None),
+        ([".lock"], None),
+        ([".lock", "config.yaml", "summary.json.partial", "console.log", "wandb_id"], None),
+        ([".lock", "config.yaml", "notes.txt"], "holds notes.txt; "),
+        ([".lock", "b.csv", "a.csv"], "holds a.csv and 1 more; "),
+        (["config.yaml"], "holds config.yaml; "),
+    ],
+)
+def test_what_a_run_left_that_never_began_is_taken_over(tmp_path, names, strangers):
+    """A config.yaml without a lock is some other program's."""
+    for name in names:
+        (tmp_path / name).touch()
+    if strangers is not None:
+        with pytest.raises(UsageError, match=f"is not empty: it {strangers}"):
+            RunDirectory.create(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == set(names)
+    else:
+        run = RunDirectory.create(tmp_path)
+        with run.locked():
+            run.clear()
+        assert {path.name for path in tmp_path.iterdir()} == {".lock"}
+
+
+def test_a_lock_is_there_for_one_process_at_a_time(run):
+    assert not run.at_work()
+    with run.locked():
+        assert run.at_work()
+        with pytest.raises(UsageError, match="another process"), run.locked():
+            pass
+    assert (run.path / ".lock").exists()
+    assert not run.at_work()
+
+
+# Runs in an interpreter of its own: a fork at each point where the run touches a file, and the end
+# of the process right there.
+KILLED = """
+import os, sys
+from pathlib import Path
+from stde_cli.runs.directory import RunDirectory
+
+def run(path):
+    run = RunDirectory.create(path)
+    with run.locked():
+        run.refuse_if_taken()
+        run.clear()
+        run.write_config("dim: 3")
+        run.write_summary({"status": "running"})
+        run.append_metrics({"step": 1})
+        (run.checkpoints / "1.partial").mkdir(parents=True)
+        (run.checkpoints / "1.partial").rename(run.checkpoints / "1")
+        run.write_summary({"status": "finished"})
+
+def killed_at(point, path):
+    count = 0
+    def hook(event, arguments):
+        nonlocal count
+        if event in ("open", "os.mkdir", "os.rename", "os.remove", "fcntl.flock"):
+            count += 1
+            if count == point:
+                os._exit(9)
+    sys.addaudithook(hook)
+    run(path)
+    os._exit(0)
+
+point, done = 0, False
+while not done:
+    point += 1
+    path = Path(str(point))
+    if not (child := os.fork()):
+        killed_at(point, path)
+    done = os.waitpid(child, 0)[1] == 0
+    if RunDirectory(path).has_progress():
+        assert RunDirectory.open(path).read_summary()["status"] in ("running", "finished")
+        with RunDirectory(path).locked():
+            pass
+    else:
+        run(path)
+assert point > 10
+"""
+
+
+def test_a_process_killed_at_any_point_blocks_nothing(tmp_path):
+    """What is left has progress and can be opened and locked, or is taken over."""
+    subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=True, timeout=60)
 
 
 def test_runs_of_one_name_are_numbered(tmp_path):
