@@ -1,9 +1,9 @@
 """Configurations as runs keep them."""
 
 from collections.abc import Iterator
+from pkgutil import resolve_name
 from typing import Any
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -44,7 +44,7 @@ def _refuse_targets_that_moved(run: RunDirectory, config: DictConfig) -> None:
     for target in _targets(OmegaConf.to_container(config)):
         if target.startswith("stde_cli."):
             try:
-                get_object(target)
+                resolve_name(target)
             except Exception as error:
                 why = f"config.yaml names {target}, which only an earlier version has"
                 raise UsageError("RUN", run.path, why, "solve it anew, or use that one") from error

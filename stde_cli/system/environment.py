@@ -5,7 +5,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from stde_cli import __version__
+import stde_cli
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "hydra-core", "orbax-checkpoint", "wandb")
 
@@ -13,12 +13,12 @@ PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "hydra-core", "orbax-c
 def versions() -> dict[str, str]:
     """Versions of this program, Python and the libraries that shape a result."""
     found = {name: metadata.version(name) for name in PACKAGES}
-    return {"stde": __version__, "python": platform.python_version(), **found}
+    return {"stde": stde_cli.__version__, "python": platform.python_version(), **found}
 
 
 def git_revision() -> str | None:
     """The revision of the checkout that the package runs from, if it is one."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(stde_cli.__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
     try:

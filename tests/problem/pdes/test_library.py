@@ -20,7 +20,7 @@ from stde_cli.problem.pdes.equation import Equation
 from stde_cli.problem.pdes.symbolic import Symbolic
 from stde_cli.system.prng import make_key
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 FILES = [file for file in CONFIGS.glob("pde/*.yaml") if "pdes.Symbolic" in file.read_text()]
 NAMES = sorted(file.stem for file in FILES)
 OF_ANY_DIM = sorted(file.stem for file in FILES if "${dim}" in file.read_text())
