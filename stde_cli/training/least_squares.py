@@ -17,7 +17,7 @@ _Carry: TypeAlias = tuple[Int[Array, ""], Any, PyTree, Any, Scalar]
 """Iterations done, the solution so far, residuals left, next step's direction, slope's square."""
 
 
-def step(
+def gauss_newton(
     residuals: Callable[[Unknowns], PyTree],
     at: Unknowns,
     iterations: int,
@@ -25,7 +25,7 @@ def step(
     tolerance: float = 1e-3,
     key: PRNGKey,
 ) -> Unknowns:
-    """One Gauss-Newton step from `at`: the least squares solution of the linearised residuals.
+    """One step of Gauss-Newton from `at`: the least squares solution of the linearised residuals.
 
     CGLS (Hestenes and Stiefel 1952; Bjorck, "Numerical Methods for Least Squares Problems", 1996,
     algorithm 7.4.1) in unknowns scaled to columns of length one. Ended after `iterations`, or where

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stde_cli.system.prng import make_key
-from stde_cli.training import least_squares
+from stde_cli.training.least_squares import gauss_newton
 
 _random = np.random.default_rng(0)
 # Columns of very different lengths.
@@ -26,9 +26,9 @@ def start():
 
 
 def test_a_linear_problem_takes_one_step(float64: None) -> None:
-    found = jax.jit(
-        lambda at: least_squares.step(residuals, at, 60, tolerance=0.0, key=make_key(0))
-    )(start())
+    found = jax.jit(lambda at: gauss_newton(residuals, at, 60, tolerance=0.0, key=make_key(0)))(
+        start()
+    )
     expected = np.linalg.lstsq(A, B)[0]
     np.testing.assert_allclose(found["vector"], expected[:3], rtol=1e-8)
     np.testing.assert_allclose(found["matrix"].ravel(), expected[3:], rtol=1e-8)
@@ -37,9 +37,7 @@ def test_a_linear_problem_takes_one_step(float64: None) -> None:
 def test_ends_where_the_residuals_are_all_but_orthogonal_to_the_columns(float64: None) -> None:
     def largest_cosine(tolerance: float) -> float:
         step = jax.jit(
-            lambda x: least_squares.step(
-                lambda x: A @ x - B, x, 60, tolerance=tolerance, key=make_key(0)
-            )
+            lambda x: gauss_newton(lambda x: A @ x - B, x, 60, tolerance=tolerance, key=make_key(0))
         )
         left = A @ step(jnp.ones(7)) - B
         return np.max(np.abs(A.T @ left) / np.linalg.norm(A, axis=0) / np.linalg.norm(left))
@@ -54,7 +52,7 @@ def test_each_iteration_lowers_the_residual(float64: None) -> None:
         return sum(jnp.sum(part**2) for part in residuals(unknowns))
 
     sizes = jax.jit(
-        lambda at: [left(least_squares.step(residuals, at, n, key=make_key(0))) for n in range(3)]
+        lambda at: [left(gauss_newton(residuals, at, n, key=make_key(0))) for n in range(3)]
     )(start())
     np.testing.assert_allclose(sizes[0], left(start()), rtol=1e-12)
     assert sizes[2] < sizes[1] < sizes[0]
@@ -69,7 +67,7 @@ def test_gauss_newton_converges_quadratically(float64: None) -> None:
 
         return f(x) - f(jnp.asarray(solution))
 
-    step = jax.jit(lambda x: least_squares.step(curved, x, 10, key=make_key(1)))
+    step = jax.jit(lambda x: gauss_newton(curved, x, 10, key=make_key(1)))
     x, errors = jnp.asarray(solution) + jnp.array([0.1, 0.1, -0.1]), []
     for _ in range(4):
         errors.append(float(np.linalg.norm(x - solution)))
@@ -87,7 +85,7 @@ def test_what_no_residual_sees_stays(float64: None) -> None:
         seen = jnp.stack([unknowns["vector"][1], unknowns["matrix"][0, 0]])
         return A[:2, 3:5] @ seen - B[:2]
 
-    found = jax.jit(lambda at: least_squares.step(some, at, 10, key=make_key(2)))(at)
+    found = jax.jit(lambda at: gauss_newton(some, at, 10, key=make_key(2)))(at)
     assert (found["vector"][0], found["matrix"][0, 1]) == (1.0, 4.0)
     np.testing.assert_array_equal(found["unseen"], 1.0)
     np.testing.assert_allclose(some(found), 0, atol=1e-11)
@@ -97,7 +95,7 @@ def test_what_no_residual_sees_stays(float64: None) -> None:
 def test_where_nothing_is_left_nothing_moves(iterations: int, float64: None) -> None:
     at = jnp.array([2.0, -3.0])
     found = jax.jit(
-        lambda x: least_squares.step(lambda x: A[:5, :2] @ (x - at), x, iterations, key=make_key(3))
+        lambda x: gauss_newton(lambda x: A[:5, :2] @ (x - at), x, iterations, key=make_key(3))
     )(at)
     np.testing.assert_array_equal(found, at)
 
@@ -106,9 +104,7 @@ def test_the_key_decides_the_scales_alone(float64: None) -> None:
     """Another one leads to the same answer."""
     x = jnp.zeros(4)
     first, second = (
-        jax.jit(lambda x, k=k: least_squares.step(lambda x: A[:9, 2:6] @ x - B[:9], x, 30, key=k))(
-            x
-        )
+        jax.jit(lambda x, k=k: gauss_newton(lambda x: A[:9, 2:6] @ x - B[:9], x, 30, key=k))(x)
         for k in jax.random.split(make_key(4))
     )
     np.testing.assert_allclose(first, second, rtol=1e-9)

@@ -14,7 +14,7 @@ from stde_cli.objective.losses import condition_residuals, residual_and_gradient
 from stde_cli.problem.operators import Drift, GradientNorm, Laplacian, partial_sum
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.types import Point, PRNGKey, Scalar
-from stde_cli.training import least_squares
+from stde_cli.training.least_squares import gauss_newton
 from stde_cli.training.start.base import AbstractStart, Start, Units
 from stde_cli.training.start.trivial import FromTrivialSolution
 
@@ -165,17 +165,17 @@ def _improved(
     fit_key, probe_key, check_key = jax.random.split(key, 3)
     old = _coefficients(guess)
 
-    def moved(step: _Coefficients) -> Guess:
-        return _with(guess, jax.tree.map(lambda c, k, s: c + k * s, old, kept, step))
+    def moved(shift: _Coefficients) -> Guess:
+        return _with(guess, jax.tree.map(lambda c, k, s: c + k * s, old, kept, shift))
 
     # Points that outnumber the unknowns by far need no gradients.
     few = points < _PLENTY * sum(c.size for c in old)
 
-    def residuals(step: _Coefficients) -> PyTree[Array]:
-        return misfit(moved(step), points, gradients=few, key=fit_key)
+    def residuals(shift: _Coefficients) -> PyTree[Array]:
+        return misfit(moved(shift), points, gradients=few, key=fit_key)
 
     still = jax.tree.map(jnp.zeros_like, old)
-    improved = moved(least_squares.step(residuals, still, iterations, key=probe_key))
+    improved = moved(gauss_newton(residuals, still, iterations, key=probe_key))
     before, after = lax.map(
         lambda each: _square(misfit(each, points, key=check_key)),
         jax.tree.map(lambda *each: jnp.stack(each), guess, improved),
