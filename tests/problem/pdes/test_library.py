@@ -21,10 +21,11 @@ from stde_cli.problem.pdes.symbolic import Symbolic
 from stde_cli.system.prng import make_key
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-FILES = [file for file in CONFIGS.glob("pde/*.yaml") if "pdes.Symbolic" in file.read_text()]
+FILES = [file for file in CONFIGS.glob("pde/*.yaml") if "stde_cli.Symbolic" in file.read_text()]
 NAMES = sorted(file.stem for file in FILES)
 OF_ANY_DIM = sorted(file.stem for file in FILES if "${dim}" in file.read_text())
 WITH_SOURCE = sorted(file.stem for file in FILES if "\nsource:" in file.read_text())
+assert NAMES and OF_ANY_DIM and WITH_SOURCE
 POINTS, TOLERANCE = 6, 1e-9
 
 
