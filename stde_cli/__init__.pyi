@@ -15,6 +15,8 @@ from .estimators import Unrestricted as Unrestricted
 from .expressions import ExpressionError as ExpressionError
 from .jobs.estimate import Estimate as Estimate
 from .jobs.estimate import estimate as estimate
+from .jobs.plans import PlanReport as PlanReport
+from .jobs.plans import plan as plan
 from .objective.collocation import ByResidual as ByResidual
 from .objective.collocation import Uniform as Uniform
 from .objective.losses import AbstractLoss as AbstractLoss

@@ -30,4 +30,4 @@ def test_an_example_does_what_it_says(
 
 
 def test_the_functions_have_examples() -> None:
-    assert {"estimate"} <= set(EXAMPLES)
+    assert {"estimate", "plan"} <= set(EXAMPLES)

@@ -1,4 +1,6 @@
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from stde_cli.system.errors import UsageError
@@ -28,3 +30,15 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
     return number
+
+
+@contextmanager
+def told_as(**names: str) -> Iterator[None]:
+    """Faults of a function's arguments are told by the names that the command line has for them."""
+    try:
+        yield
+    except UsageError as error:
+        if error.where not in names:
+            raise
+        where = names[error.where]
+        raise type(error)(where, error.value, error.why, error.mend, error.detail) from error

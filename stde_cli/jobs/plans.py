@@ -1,6 +1,7 @@
 """How the derivatives in an expression are computed, as data and on the terminal."""
 
 import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -13,14 +14,15 @@ from rich.table import Table
 
 from stde_cli.autodiff.taylor.planner import (
     FAMILIES,
+    HIGHEST_ORDER,
     Family,
     Index,
     Plan,
     Push,
     Reading,
     partitions_onto,
-    plan,
 )
+from stde_cli.autodiff.taylor.planner import plan as cheapest_plan
 from stde_cli.autodiff.taylor.precision import MOST_PRODUCTS, relative_errors
 from stde_cli.expressions import (
     Derivative,
@@ -33,9 +35,12 @@ from stde_cli.expressions import (
     Polyharmonic,
     SumOfPartials,
     derivatives,
+    parse,
 )
 from stde_cli.expressions.algebra import partial
+from stde_cli.expressions.layout import Part
 from stde_cli.expressions.nodes import Number
+from stde_cli.system.errors import UsageError
 
 UNSAFE = 1e-2
 """The relative error from which on a plan is warned of."""
@@ -45,6 +50,105 @@ _WIDEST = 64
 
 _LISTED = 10
 """Coefficients of a polynomial that are named on the terminal."""
+
+
+_NUMBERED = 10
+"""How many entries a family of coordinates is given, where the text names none above."""
+
+_OVER_ALL = {"laplacian", "biharmonic", "polyharmonic", "grad_norm2", "grad"}
+
+
+class PlanReport(dict[str, Any]):
+    """All that is said of a plan, in numbers, texts, lists and dictionaries: it can be made JSON.
+
+    It is shown as tables.
+    """
+
+    def __repr__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+def plan(
+    expression: str,
+    *,
+    coordinates: Sequence[str] | None = None,
+    families: Sequence[str] | None = None,
+) -> PlanReport:
+    """How the derivatives in an expression are computed, at what cost and accuracy.
+
+    Args:
+        expression: in u and its derivatives, as a residual is written.
+        coordinates: their names in order; by default those in the text, t first.
+        families: what the plan may use, of "positions", "polarisation" and "multivariate"; all by
+            default.
+
+    Raises:
+        UsageError: the text is no expression, or has nothing to plan with `families`.
+
+    Example:
+        >>> import stde_cli as stde
+        >>> found = stde.plan("u_ty + u_xxxy")
+        >>> found["coordinates"], found["plan"]["pushes"][0]["order"]
+        (['t', 'x', 'y'], 4)
+        >>> print(found)  # doctest: +ELLIPSIS
+        u_ty + u_xxxy
+        coordinates t, x, y
+        ...
+    """
+    text = expression.strip()
+    if not text:
+        raise UsageError("expression", None, "it is empty", "write u_xx, say")
+    wanted = list(FAMILIES) if families is None else families
+    for family in wanted:
+        if family not in FAMILIES:
+            mend = f"one or more of {','.join(FAMILIES)}"
+            raise UsageError("families", family, "no such family", mend)
+    layout = _layout(text, coordinates)
+    node = parse(text, layout, {}, where="expression", allow=frozenset({"u", "f"}))
+    exact, sampled = exact_and_sampled(node, layout)
+    if not exact and not sampled:
+        raise UsageError("expression", text, "there is no derivative of u in it", "write u_xx, say")
+    for found in exact:
+        if (order := len(found.coordinates)) > HIGHEST_ORDER:
+            why = f"{found.name} is of order {order}"
+            mend = f"plans are made up to order {HIGHEST_ORDER}"
+            raise UsageError("expression", None, why, mend)
+    try:
+        return report(text, layout, exact, sampled, [f for f in FAMILIES if f in wanted])
+    except ValueError as error:
+        raise UsageError("families", ",".join(wanted), str(error)) from error
+
+
+def _layout(text: str, given: Sequence[str] | None) -> Layout:
+    """The coordinates that are given, or else those that the text names.
+
+    Names are a letter and perhaps digits. A letter that is indexed, as in x[i], stands for a
+    family of numbered coordinates; so does x where an operator over all coordinates has none.
+    """
+    after_u = {name for part in re.findall(r"\bu_(\w+)", text) for name in _letters(part)}
+    alone = set(re.findall(r"(?<![\w.])[A-Za-z]\d*(?![\w(\[.])", text)) - {"u", "f"}
+    alone -= set(re.findall(r"\bsum\(\s*(\w+)", text))
+    named = set(given) if given is not None else after_u | alone
+    family = next(iter(re.findall(r"\b([A-Za-z])\[", text)), None)
+    over_all = set(re.findall(r"[a-z_0-9]+(?=\()", text)) & _OVER_ALL
+    if family is None and over_all and not (set(given or after_u) - {"t"}):
+        family = "x"
+    if family is None:
+        names = given if given is not None else sorted(named, key=_order)
+        return Layout(tuple(names or ["x"]))
+    numbers = [int(n) for n in re.findall(rf"{family}(\d{{1,4}})(?!\d)", text)]
+    single = [n for n in given or sorted(named, key=_order) if not re.match(rf"{family}\d*$", n)]
+    parts: list[Part] = [*single, (family, max([_NUMBERED, *numbers]))]
+    return Layout(tuple(parts))
+
+
+def _letters(text: str) -> list[str]:
+    return re.findall(r"[A-Za-z]\d*", text)
+
+
+def _order(name: str) -> tuple[bool, str, int]:
+    """t first, then alphabetically, x2 before x10."""
+    return name != "t", name[0], int(name[1:] or 0)
 
 
 def exact_and_sampled(node: Node, layout: Layout) -> tuple[list[Partial], list[Derivative]]:
@@ -72,13 +176,13 @@ def report(
     exact: Sequence[Partial],
     sampled: Sequence[Derivative],
     families: Collection[Family],
-) -> dict[str, Any]:
-    """All that `show` prints, in numbers, texts, lists and dictionaries: it can be made JSON.
+) -> PlanReport:
+    """Everything about the cheapest plan for `exact`, and how `sampled` is read.
 
     Raises:
         ValueError: the planner cannot plan `exact` with `families`.
     """
-    found = {
+    found: dict[str, Any] = {
         "expression": expression,
         "coordinates": [
             p if isinstance(p, str) else f"{p[0]}1..{p[0]}{p[1]}" for p in layout.parts
@@ -89,10 +193,11 @@ def report(
         "warnings": [],
     }
     if not exact:
-        return found
+        return PlanReport(found)
     moved = sorted({c for node in exact for c in node.coordinates})
     wanted = [tuple(node.coordinates.count(c) for c in moved) for node in exact]
-    return found | NamedPlan(layout, moved, plan(wanted, families)).report(families)
+    named = NamedPlan(layout, moved, cheapest_plan(wanted, families))
+    return PlanReport(found | named.report(families))
 
 
 class NamedPlan:
@@ -113,7 +218,7 @@ class NamedPlan:
     def report(self, families: Collection[Family]) -> dict[str, Any]:
         small = sum(push.products for push in self.plan.pushes) <= MOST_PRODUCTS
         errors = relative_errors(self.plan) if small else {}
-        alone = {q: plan([q], families) for q in self.derivatives}
+        alone = {q: cheapest_plan([q], families) for q in self.derivatives}
         worst = {kind: max(found.values()) for kind, found in errors.items()}
         return {
             "plan": {
@@ -145,7 +250,7 @@ class NamedPlan:
         if family != "multivariate" and widest > _WIDEST:
             return {"why": "not searched: too wide"}
         try:
-            return _size(plan(self.derivatives, [family]))
+            return _size(cheapest_plan(self.derivatives, [family]))
         except ValueError:
             return {"why": "none: too many partials on a coefficient"}
 
@@ -341,8 +446,8 @@ def _partition(parts: Sequence[Sequence[int]]) -> str:
 # The terminal.
 
 
-def show(found: dict[str, Any]) -> None:
-    """Print a report: within the width of a terminal, and on whole lines into a pipe."""
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    """A report: within the width of a terminal, and on whole lines into a pipe."""
     wide = None if sys.stdout.isatty() else 10_000
     console = Console(highlight=False, markup=False, emoji=False, width=wide)
     with console.capture() as capture:
@@ -353,8 +458,7 @@ def show(found: dict[str, Any]) -> None:
             console.print(table)
         for warning in found["warnings"]:
             console.print(f"\nwarning: {warning}", style="yellow")
-    for line in capture.get().splitlines():
-        print(line.rstrip())
+    yield from (line.rstrip() for line in capture.get().splitlines())
 
 
 def _tables(found: dict[str, Any]) -> Iterator[tuple[str, Table]]:
