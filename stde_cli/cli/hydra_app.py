@@ -1,6 +1,7 @@
 """Run a command behind Hydra: its overrides, flags, sweeps and launchers, with our errors."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from unittest import mock
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
@@ -19,6 +21,8 @@ from stde_cli.cli.hydra_errors import explain, nameless_choice
 from stde_cli.cli.main import look_for_classes_in
 from stde_cli.config.schema import register
 from stde_cli.system.errors import Interrupted, StdeError, UsageError
+
+_LONGEST_NAME = 40
 
 
 def config_directory() -> Path:
@@ -46,8 +50,11 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
     )(guarded)
     # Hydra would print its own errors, in several lines; told so, it raises them instead.
     environment = mock.patch.dict(os.environ, HYDRA_FULL_ERROR="1")
-    with environment, mock.patch.object(sys, "argv", [f"stde {command}", *ordered]):
+    line = [f"stde {command}", *ordered]
+    with environment, mock.patch.object(sys, "argv", line):
         try:
+            if {"-m", "--multirun"} & set(arguments):
+                line.append(_short_names(arguments))
             application()
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, config_directory(), command) from error
@@ -106,6 +113,23 @@ def choices(hydra_config: Any) -> dict[str, str]:
         for key, name in hydra_config.runtime.choices.items()
         if not key.startswith("hydra/") and name is not None
     }
+
+
+def name_beside_others(hydra_config: Any) -> str | None:
+    """The name of a job that shares its screen: its number in the sweep and what it varies."""
+    alone = hydra_config.mode == RunMode.RUN
+    if alone or hydra_config.runtime.choices["hydra/launcher"] == "basic":
+        return None
+    name = f"#{hydra_config.job.num} {hydra_config.job.override_dirname}".strip()
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _short_names(arguments: list[str]) -> str:
+    """The override that leaves out of the jobs' names all that is the same in each of them."""
+    texts = [argument for argument in arguments if re.match(r"[^-].*=", argument)]
+    overrides = OverridesParser.create().parse_overrides(texts)
+    same = [o.key_or_group for o in overrides if not o.is_sweep_override()]
+    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(same)}]"
 
 
 class _Task:

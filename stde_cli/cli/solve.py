@@ -33,7 +33,8 @@ def task(config: DictConfig) -> float | None:
     command = shlex.join(["stde", "solve", *overrides])
     try:
         validate(config)
-        summary = _solve(config, _place(config, hydra_config), command)
+        place, job = _place(config, hydra_config), hydra_app.name_beside_others(hydra_config)
+        summary = _solve(config, place, command, job)
     except StdeError as error:
         if not sweeping or isinstance(error, Interrupted):
             raise
@@ -54,11 +55,11 @@ def _forget_programs() -> None:
     jax.clear_caches()
 
 
-def _solve(config: DictConfig, place: Path | None, command: str) -> dict:
+def _solve(config: DictConfig, place: Path | None, command: str, job: str | None) -> dict:
     with Interrupts() as interrupts:
         from stde_cli.jobs import solve as session
 
-        summary = _solve_or_resume(config, place, command, session, interrupts)
+        summary = _solve_or_resume(config, place, command, job, session, interrupts)
     show_summary(summary)
     return summary
 
@@ -67,6 +68,7 @@ def _solve_or_resume(
     config: DictConfig,
     place: Path | None,
     command: str,
+    job: str | None,
     session: ModuleType,
     interrupts: Interrupts,
 ) -> dict:
@@ -77,12 +79,14 @@ def _solve_or_resume(
             run = RunDirectory.create_named(Path("runs"), name)
         else:
             run = RunDirectory.create(place)
-        return session.solve(config, run, command=command, interrupts=interrupts)
+        return session.solve(config, run, command=command, interrupts=interrupts, job=job)
     if not run.has_checkpoint():
-        return session.solve(config, run, command=command, interrupts=interrupts, again=True)
+        return session.solve(
+            config, run, command=command, interrupts=interrupts, job=job, again=True
+        )
     if run.read_summary()["status"] == "finished":
         return run.read_summary()
-    return session.resume(config, run, command=command, interrupts=interrupts)
+    return session.resume(config, run, command=command, interrupts=interrupts, job=job)
 
 
 def _place(config: DictConfig, hydra_config: HydraConf) -> Path | None:

@@ -36,12 +36,15 @@ def solve(
     *,
     command: str,
     interrupts: Interrupts,
+    job: str | None = None,
     again: bool = False,
 ) -> dict[str, Any]:
     """Train from the first step. Returns the summary.
 
     `run` is new, or `again` says that it is a run of this configuration that saved nothing: it
     begins anew in its place.
+
+    `job` is the run's name where others share its screen.
 
     Raises:
         UsageError: `run` holds something else, or the configuration cannot work: then what there
@@ -56,7 +59,7 @@ def solve(
             run.clear()
         try:
             configure_jax(config)
-            return _Session(config, run, command, interrupts).run()
+            return _Session(config, run, command, interrupts, job).run()
         except (UsageError, Interrupted, OSError, KeyboardInterrupt):
             # Refused or stopped before the first step: nothing half-written stays.
             if not run.has_progress():
@@ -65,12 +68,17 @@ def solve(
 
 
 def resume(
-    config: DictConfig, run: RunDirectory, *, command: str, interrupts: Interrupts
+    config: DictConfig,
+    run: RunDirectory,
+    *,
+    command: str,
+    interrupts: Interrupts,
+    job: str | None = None,
 ) -> dict[str, Any]:
     """Go on from the newest checkpoint of `run`, as `solve` would have. Returns the summary."""
     with run.locked():
         configure_jax(config)
-        return _Session(config, run, command, interrupts, resumed=True).run()
+        return _Session(config, run, command, interrupts, job, resumed=True).run()
 
 
 class _Session:
@@ -80,11 +88,12 @@ class _Session:
         run: RunDirectory,
         command: str,
         interrupts: Interrupts,
+        job: str | None = None,
         *,
         resumed: bool = False,
     ):
         self.config, self.run_directory, self.resumed = config, run, resumed
-        self.interrupts = interrupts
+        self.interrupts, self.job = interrupts, job
         self.started = time.perf_counter()
         reset_peak_memory()
         self.abstract = abstract_state(config)
@@ -139,7 +148,7 @@ class _Session:
                 run.write_config(OmegaConf.to_yaml(config, resolve=True))
                 run.forget_metrics_after(0)
             title = f"{config.choices.get('pde')} · {config.dim:,} dimensions · {run.path}"
-            self.console = stack.enter_context(RunConsole(run, title))
+            self.console = stack.enter_context(RunConsole(run, title, self.job))
             self.tracker: Tracker = build_tracker(config)
             settings: Any = OmegaConf.to_container(config, resolve=True)
             try:

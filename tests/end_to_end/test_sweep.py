@@ -13,7 +13,12 @@ def summaries(where: Path) -> list[dict]:
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_sweep_runs_every_job(launcher: str, tmp_path: Path) -> None:
-    stde_anew("solve", "-m", *SMALL, "seed=0,1", f"hydra/launcher={launcher}", cwd=tmp_path).check()
+    options = (*SMALL, "seed=0,1", f"hydra/launcher={launcher}")
+    said = stde_anew("solve", "-m", *options, cwd=tmp_path).check().out.splitlines()
+    # One after another they need no names; side by side they have their own, of what they vary.
+    names = ["#0 seed=0  ", "#1 seed=1  "] if launcher == "joblib" else ["", ""]
+    assert {f"{name}compiling" for name in names} <= set(said)
+    assert sum("training from step 0" in line for line in said) == 2
     found = summaries(tmp_path)
     assert [s["seed"] for s in found] == [0, 1]
     assert all(s["status"] == "finished" for s in found)

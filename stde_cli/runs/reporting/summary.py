@@ -35,13 +35,15 @@ def show_summary(summary: dict[str, Any]) -> None:
         value = problem if key == "problem" else summary.get(key)
         if value is not None:
             table.add_row(label, _format(value))
-    console.print(table)
-    console.print(verdict(summary))
     run = shlex.quote(summary["run_dir"])
-    console.print(f"run directory  {run}", markup=False)
-    console.print(f"  stde evaluate {run}", markup=False)
-    console.print(f"  stde predict {run} --points points.npy --out values.npy", markup=False)
-    console.print(f"  stde resume {run}", markup=False)
+    # In one piece: jobs of a sweep end side by side.
+    with console:
+        console.print(table)
+        console.print(verdict(summary))
+        console.print(f"run directory  {run}", markup=False)
+        console.print(f"  stde evaluate {run}", markup=False)
+        console.print(f"  stde predict {run} --points points.npy --out values.npy", markup=False)
+        console.print(f"  stde resume {run}", markup=False)
 
 
 def verdict(summary: dict[str, Any]) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -17,7 +18,9 @@ from stde_cli.objective.metrics import Errors
 from stde_cli.runs.directory import RunDirectory
 
 _BARS = "▁▂▃▄▅▆▇█"
-_SPARKLINE_WIDTH = 40
+_WIDTH = 78
+_BESIDE_SPARKLINE = 30
+"""Columns of the view that its frame, a label and a figure take."""
 _PLAIN_SECONDS = 10.0
 
 
@@ -41,12 +44,19 @@ class Progress:
 
 
 class RunConsole:
-    """Shows a run, and keeps the plain form of what it shows in console.log."""
+    """Shows a run, and keeps the plain form of what it shows in console.log.
 
-    def __init__(self, run: RunDirectory, title: str):
+    Jobs that run side by side share a screen: each of their lines begins with the name `job`.
+    """
+
+    def __init__(self, run: RunDirectory, title: str, job: str | None = None):
         self._console = Console(highlight=False, soft_wrap=True)
         self._log = run.console_log.open("a", buffering=1)
         self._title = title
+        self._job = "" if job is None else f"{job}  "
+        # FORCE_COLOR asks for colours in a file, not for a view that draws over itself.
+        terminal = self._console.is_interactive and self._console.file.isatty()
+        self._is_live = terminal and job is None
         self._readable = True
         self._stage = "starting"
         self._progress: Progress | None = None
@@ -58,7 +68,7 @@ class RunConsole:
         )
 
     def __enter__(self) -> "RunConsole":
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.start()
         return self
 
@@ -79,7 +89,7 @@ class RunConsole:
     def stage(self, text: str) -> None:
         """What the run is doing now."""
         self._stage = text
-        if not self._console.is_terminal:
+        if not self._is_live:
             self._print(text)
         self._log.write(text + "\n")
 
@@ -91,14 +101,14 @@ class RunConsole:
         if progress.evaluated or now - self._plain_at >= _PLAIN_SECONDS:
             self._plain_at = now
             text = _plain(progress)
-            if not self._console.is_terminal:
+            if not self._is_live:
                 self._print(text)
             self._log.write(text + "\n")
 
     def _print(self, text: str) -> None:
         if self._readable:
             try:
-                self._console.print(text, markup=False)
+                self._console.print(self._job + text, markup=False)
             except BrokenPipeError:
                 # Whoever read along has left, as `| head` does. The run goes on.
                 self._readable = False
@@ -107,31 +117,29 @@ class RunConsole:
         rows = Table.grid(padding=(0, 2))
         rows.add_column(style="dim", no_wrap=True)
         rows.add_column()
-        if self._progress is None:
-            rows.add_row("stage", self._stage)
-            return Panel(rows, title=Text(self._title), title_align="left", width=78)
-        p = self._progress
         rows.add_row("stage", self._stage)
-        rows.add_row(
-            "step",
-            f"{p.step:,} of {p.steps:,} · {p.steps_per_second:,.4g} a second · "
-            f"{_duration(p.seconds_left)} left",
-        )
-        rows.add_row("loss", f"{p.loss:.3e}  {sparkline(self._losses)}")
-        if p.errors:
-            rows.add_row("rel. L2 error", _verdict(p.errors))
-        rows.add_row("learning rate", f"{p.learning_rate:.3e}")
-        rows.add_row("peak memory", f"{p.peak_memory_mb:,.0f} MB")
-        bar = ProgressBar(total=p.steps, completed=p.step, width=74)
-        return Panel(Group(bar, rows), title=Text(self._title), title_align="left", width=78)
+        # A bar ends no line of its own accord; in a padding it does.
+        shown: list[RenderableType] = [rows]
+        if p := self._progress:
+            rows.add_row("step", f"{p.step:,} of {p.steps:,}")
+            left = _duration(p.seconds_left)
+            rows.add_row("speed", f"{p.steps_per_second:,.4g} a second, {left} left")
+            room = min(self._console.width, _WIDTH) - _BESIDE_SPARKLINE
+            rows.add_row("loss", f"{p.loss:.3e}  {sparkline(self._losses, room)}")
+            if p.errors:
+                rows.add_row("rel. L2 error", _verdict(p.errors))
+            rows.add_row("learning rate", f"{p.learning_rate:.3e}")
+            rows.add_row("peak memory", f"{p.peak_memory_mb:,.0f} MB")
+            shown.insert(0, Padding(ProgressBar(total=p.steps, completed=p.step), 0))
+        return Panel(Group(*shown), title=Text(self._title), title_align="left", width=_WIDTH)
 
 
-def sparkline(values: Sequence[float]) -> str:
-    """The whole course of positive values, on a logarithmic scale, in at most 40 characters."""
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The whole course of positive values, on a logarithmic scale, within `width` characters."""
     finite = [v for v in values if np.isfinite(v) and v > 0]
-    if not finite:
+    if not finite or width < 1:
         return ""
-    parts = np.array_split(finite, min(len(finite), _SPARKLINE_WIDTH))
+    parts = np.array_split(finite, min(len(finite), width))
     logs = np.log([np.median(part) for part in parts])
     levels = (logs - logs.min()) / max(np.ptp(logs), 1e-12) * (len(_BARS) - 1)
     return "".join(_BARS[round(level)] for level in levels)
