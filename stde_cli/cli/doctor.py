@@ -8,10 +8,12 @@ from pathlib import Path
 from stde_cli.cli.arguments import Parser
 
 
+def parser() -> Parser:
+    return Parser("doctor", "Devices, memory, versions, wandb's state: what would stop a run.")
+
+
 def main(arguments: list[str]) -> int:
-    Parser("doctor", "Devices, memory, versions, wandb's state: what would stop a run.").parse_args(
-        arguments
-    )
+    parser().parse_args(arguments)
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -8,7 +8,7 @@ from stde_cli.cli.arguments import Parser, positive, seed
 from stde_cli.runs.directory import RunDirectory
 
 
-def main(arguments: list[str]) -> int:
+def parser() -> Parser:
     parser = Parser(
         "evaluate",
         "Errors against the exact solution, and the residual, on points that training and its "
@@ -21,7 +21,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw loss and errors over the steps (.png, .pdf)"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     run = RunDirectory.open(options.run)
     figures = _figures(run, options)
     width = max(map(len, figures))

@@ -9,7 +9,7 @@ from rich.text import Text
 from stde_cli.cli.arguments import Parser
 from stde_cli.system.errors import UsageError
 
-_GROUPS = {
+GROUPS = {
     "pde": "pde",
     "solution": "pde/solution",
     "start": "start",
@@ -26,22 +26,26 @@ _GROUPS = {
 }
 
 
+def parser() -> Parser:
+    parser = Parser("list", "What can be chosen on the command line.")
+    parser.add_argument(
+        "group", nargs="?", help=f"one of {', '.join(GROUPS)}; all of them without it"
+    )
+    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="your own files too")
+    return parser
+
+
 def main(arguments: list[str]) -> int:
     from stde_cli.cli.hydra_app import config_directory
 
-    parser = Parser("list", "What can be chosen on the command line.")
-    parser.add_argument(
-        "group", nargs="?", help=f"one of {', '.join(_GROUPS)}; all of them without it"
-    )
-    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="your own files too")
-    options = parser.parse_args(arguments)
-    if options.group is not None and options.group not in _GROUPS:
-        raise UsageError("group", options.group, "no such group", f"one of {', '.join(_GROUPS)}")
+    options = parser().parse_args(arguments)
+    if options.group is not None and options.group not in GROUPS:
+        raise UsageError("group", options.group, "no such group", f"one of {', '.join(GROUPS)}")
     if options.config_dir is not None and not options.config_dir.is_dir():
         raise UsageError("--config-dir", options.config_dir, "no such directory")
     console = Console(highlight=False, soft_wrap=True)
-    for group in [options.group] if options.group else _GROUPS:
-        key = _GROUPS[group]
+    for group in [options.group] if options.group else GROUPS:
+        key = GROUPS[group]
         console.print(f"{'+' if key == 'experiment' else ''}{key}=", style="bold", markup=False)
         table = Table.grid(padding=(0, 2))
         for directory in filter(None, (config_directory(), options.config_dir)):

@@ -6,7 +6,7 @@ import re
 from stde_cli.cli.arguments import Parser, told_as
 
 
-def main(arguments: list[str]) -> int:
+def parser() -> Parser:
     parser = Parser("plan", "How the derivatives in an expression are computed, and at what cost.")
     parser.add_argument(
         "expression", metavar="EXPR", help="in u and its derivatives: 'u_ty + u_xxxy - u_xx'"
@@ -22,9 +22,13 @@ def main(arguments: list[str]) -> int:
         metavar="LIST",
         help="t,x,y: names of coordinates in order; by default those in the text, t first",
     )
+    return parser
+
+
+def main(arguments: list[str]) -> int:
     # What begins with a minus is an expression too: a space before it tells argparse so.
     signed = (f" {a}" if re.match("-[^-h]", a) else a for a in arguments)
-    options = parser.parse_args(list(signed))
+    options = parser().parse_args(list(signed))
 
     from stde_cli.jobs import plans
 

@@ -9,7 +9,7 @@ from stde_cli.system.errors import Interrupted
 from stde_cli.system.interrupts import Interrupts
 
 
-def main(arguments: list[str]) -> int:
+def parser() -> Parser:
     parser = Parser("predict", "u, and on request its derivatives, at your points.")
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
     parser.add_argument(
@@ -32,7 +32,11 @@ def main(arguments: list[str]) -> int:
         metavar="FILE",
         help=".npy of shape (count, columns), or .csv with a header",
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     run = RunDirectory.open(options.run)
 
     from stde_cli.jobs import trained

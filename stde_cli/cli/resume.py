@@ -9,14 +9,18 @@ from stde_cli.runs.reporting.summary import show_summary
 from stde_cli.system.interrupts import Interrupts
 
 
-def main(arguments: list[str]) -> int:
+def parser() -> Parser:
     parser = Parser(
         "resume",
         "Go on from the newest checkpoint of RUN, to the same result, bit for bit, "
         "as a run that was never interrupted.",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     run = RunDirectory.open(options.run)
     summary = run.read_summary()
 

@@ -5,53 +5,104 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import environment, stde
+from stde_cli.cli.completion import main
+from tests.end_to_end.command import environment, in_process
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of runs and of a user's own files."""
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    (tmp_path / "runs" / "one" / "config.yaml").touch()
+    (tmp_path / "mine" / "pde").mkdir(parents=True)
+    (tmp_path / "mine" / "pde" / "allowed.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("stde so", {"solve"}),
-        ("stde solve pde=al", {"pde=allen_cahn"}),
-        ("stde solve pde/solution=", {"pde/solution=three_body", "pde/solution=two_body"}),
-        ("stde solve network.w", {"network.width="}),
-        ("stde completion z", {"zsh"}),
-        ("stde nonsense ", set()),
+        ("so", "solve"),
+        ("--v", "--version"),
+        ("solve pde=al", "pde=allen_cahn"),
+        ("solve pde/solution=", "pde/solution=three_body pde/solution=two_body"),
+        ("solve network.w", "network.width="),
+        ("solve --config-dir m", ":directories"),
+        ("solve --config-dir=m", ":directories"),
+        ("solve --config-dir mine pde=al", "pde=allen_cahn pde=allowed"),
+        ("solve -m dim=3 -cd mine pde=al", "pde=allen_cahn pde=allowed"),
+        ("bench pde=al --config-dir=mine pde=al", "pde=allen_cahn pde=allowed"),
+        ("solve --config-dir nowhere pde=al", "pde=allen_cahn"),
+        ("solve --mu", "--multirun"),
+        ("solve --cfg j", "job"),
+        ("bench --cfg=j", "--cfg=job"),
+        ("resume ru", "runs/one :directories"),
+        ("resume --", "--help"),
+        ("evaluate ru", "runs/one :directories"),
+        ("evaluate runs/one --points 9 --p", "--plot --points"),
+        ("evaluate runs/one --points ", ""),
+        ("evaluate runs/one --json f", ":files"),
+        ("predict --points f", ":files"),
+        ("predict --points=f", ":files"),
+        ("predict --points file --out f", ":files"),
+        ("predict --points file ru", "runs/one :directories"),
+        ("predict runs/one --d", "--derivatives"),
+        ("plan --co", "--coordinates"),
+        ("plan u", ""),
+        ("list so", "solution"),
+        ("list --config-dir m", ":directories"),
+        ("doctor ", ""),
+        ("completion z", "zsh"),
+        ("nonsense ", ""),
     ],
 )
-def test_words_that_complete_a_line(line: str, expected: set[str], tmp_path: Path) -> None:
-    words = stde("_complete", line, cwd=tmp_path).check().out.split()
-    assert set(words) == expected
+def test_words_that_complete_a_line(
+    line: str, expected: str, directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = in_process("_complete", f"stde {line}", capsys=capsys).check()
+    assert asked.out.split() == expected.split()
 
 
-def test_run_directories_complete(finished_run: Path) -> None:
-    """Only what lies under runs/, as the commands print it."""
-    where = finished_run.parent
-    (where / "runs").mkdir(exist_ok=True)
-    shutil.copytree(finished_run, where / "runs" / "one", dirs_exist_ok=True)
-    assert stde("_complete", "stde resume ru", cwd=where).check().out.split() == ["runs/one"]
-
-
-def test_the_bash_script_completes_in_bash(tmp_path: Path) -> None:
-    script = stde("completion", "bash", cwd=tmp_path).check().out
-    (tmp_path / "stde").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m stde_cli "$@"\n')
-    (tmp_path / "stde").chmod(0o755)
-    ask = (
-        f"{script}\n"
-        'COMP_LINE="stde solve pde=po"; COMP_POINT=${#COMP_LINE}\n'
-        '_stde 2>/dev/null; printf "%s\\n" "${COMPREPLY[@]}"\n'
-    )
-    env = environment()
-    env["PATH"] = f"{tmp_path}:{env['PATH']}"
-    bash = ["bash", "-c", ask]
-    done = subprocess.run(bash, cwd=tmp_path, env=env, capture_output=True, text=True)
+COMPLETED_IN_BASH = [
     # bash breaks words at "=": it inserts what follows the last break.
-    assert done.stdout.split() == ["poisson"], done.stderr
+    ("solve pde=po", ["poisson"], ""),
+    ("resume ru", ["runs/one"], "plusdirs"),
+    ("predict runs/one --points=fi", [], "default"),
+]
+
+
+def test_the_bash_script_completes_in_bash(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["bash"])
+    script = [capsys.readouterr().out, 'compopt() { echo "option $2"; }']
+    for line, _, _ in COMPLETED_IN_BASH:
+        script += [
+            f'COMP_LINE="stde {line}"; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=($COMP_LINE)',
+            "COMP_CWORD=$((${#COMP_WORDS[@]} - 1))",
+            '_stde; printf "%s\\n" "${COMPREPLY[@]}" end',
+        ]
+    (directory / "stde").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m stde_cli "$@"\n')
+    (directory / "stde").chmod(0o755)
+    env = environment()
+    env["PATH"] = f"{directory}:{env['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script)], cwd=directory, env=env, capture_output=True, text=True
+    )
+    answers = [part.split() for part in done.stdout.split("end\n")[:-1]]
+    expected = [
+        [*(["option", option] if option else []), *words] for _, words, option in COMPLETED_IN_BASH
+    ]
+    assert answers == expected, done.stderr
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_other_scripts_parse(shell: str, tmp_path: Path) -> None:
-    script = stde("completion", shell, cwd=tmp_path).check().out
+def test_the_other_scripts_parse(
+    shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([shell])
+    script = capsys.readouterr().out
     assert "stde _complete" in script
     if shutil.which(shell):
         (tmp_path / "script").write_text(script)
