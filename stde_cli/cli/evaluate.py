@@ -48,29 +48,31 @@ def main(arguments: list[str]) -> int:
 def _figures(run: RunDirectory, options: argparse.Namespace) -> dict[str, float | int | str]:
     import jax
 
+    from stde_cli.config.build import keys_of
     from stde_cli.estimators import mean_and_standard_error
     from stde_cli.jobs import trained
     from stde_cli.objective.metrics import Evaluator
-    from stde_cli.system.prng import make_key
 
     loaded = trained.load(run)
     problem = loaded.built.problem
     evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
-    keys = jax.random.split(make_key(options.seed, loaded.config.runtime.generator), 3)
+    fresh = keys_of(options.seed, loaded.config.runtime.generator).fresh
+    points_key, residual_key, point_key, draws_key = jax.random.split(fresh, 4)
     figures: dict[str, float | int | str] = {
         "run": str(run.path),
         "step": loaded.step,
         "points": options.points,
     }
-    errors = evaluator.errors(loaded.ansatz, options.points, key=keys[0])
+    errors = evaluator.errors(loaded.ansatz, options.points, key=points_key)
     if errors:
         figures |= errors._asdict()
-    figures["residual_rms"] = evaluator.residual_rms(loaded.ansatz, options.points, key=keys[1])
-    x = problem.pde.domain.sample_interior(1, key=keys[2])[0]
+    residual_rms = evaluator.residual_rms(loaded.ansatz, options.points, key=residual_key)
+    figures["residual_rms"] = residual_rms
+    x = problem.pde.domain.sample_interior(1, key=point_key)[0]
     for name, operator in problem.pde.operators.items():
         draws = 64
         mean, error = mean_and_standard_error(
-            problem.estimator, loaded.ansatz, operator, x, draws=draws, key=keys[2]
+            problem.estimator, loaded.ansatz, operator, x, draws=draws, key=draws_key
         )
         figures[f"{name}_at_a_point"] = float(mean)
         figures[f"{name}_standard_error_of_one_draw"] = float(error) * draws**0.5

@@ -33,6 +33,12 @@ class Keys(NamedTuple):
     training: PRNGKey
     test: PRNGKey
     residual: PRNGKey
+    fresh: PRNGKey
+    """Of points that no run of this seed draws."""
+
+
+def keys_of(seed: int, generator: str) -> Keys:
+    return Keys(*jax.random.split(make_key(seed, generator), len(Keys._fields)))
 
 
 class Built(NamedTuple):
@@ -73,8 +79,7 @@ def build(config: DictConfig) -> Built:
     Raises:
         UsageError: a target cannot be imported, or refuses its arguments.
     """
-    root = make_key(config.seed, config.runtime.generator)
-    keys = Keys(*jax.random.split(root, len(Keys._fields)))
+    keys = keys_of(config.seed, config.runtime.generator)
     schedule = _schedule(config)
     pde = _make(config, "pde", dim=config.dim, key=keys.pde)
     estimator = _make(config, "estimator")

@@ -6,7 +6,7 @@ import equinox as eqx
 from jaxtyping import PyTree
 
 from stde_cli.autodiff.directions import AbstractSampler
-from stde_cli.problem.operators import AbstractOperator
+from stde_cli.problem.operators import AbstractOperator, draw_together
 from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 
 Operators = Mapping[str, AbstractOperator]
@@ -15,12 +15,13 @@ Operators = Mapping[str, AbstractOperator]
 def draw_each(
     operators: Operators, sampler: AbstractSampler, batch: int, dim: int, *, key: PRNGKey
 ) -> dict[str, PyTree]:
-    """What each operator draws, all from one key: those with the same directions share them.
+    """What each operator draws; those with directions of one kind share them.
 
     Raises:
         ValueError: directions from `sampler` cannot represent one of the operators.
     """
-    return {name: o.draw(sampler, batch, dim, key=key) for name, o in operators.items()}
+    drawn = draw_together(list(operators.values()), sampler, batch, dim, key=key)
+    return dict(zip(operators, drawn, strict=True))
 
 
 class AbstractEstimator(eqx.Module):

@@ -21,9 +21,7 @@ def training_step(problem: Problem, state: TrainerState) -> tuple[TrainerState, 
     """
     pde, estimator, units = problem.pde, problem.estimator, state.units
     step_key = jax.random.fold_in(problem.key, state.step // problem.redraw_every)
-    points_key, loss_key = jax.random.split(step_key)
-    # A third key, so that problems without conditions draw as they always have.
-    conditions_key = jax.random.fold_in(step_key, 2)
+    points_key, loss_key, conditions_key = jax.random.split(step_key, 3)
     points = problem.collocation(pde, estimator, state.ansatz, problem.points, key=points_key)
     parameters, static = eqx.partition(state.ansatz, trained(state.ansatz))
 

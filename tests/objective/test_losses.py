@@ -243,7 +243,7 @@ def test_condition_loss_is_the_weighted_sum_of_mean_squares(float64: None) -> No
     field = random_network(2)
     squares = []
     for number, condition in enumerate(pde.conditions):
-        points_key, _ = jax.random.split(jax.random.fold_in(key, number))
+        points_key, _ = jax.random.split(jax.random.split(key, len(pde.conditions))[number])
         x = condition.sample(9, key=points_key)
         u, slope = jax.vmap(field)(x), jax.vmap(jax.grad(field))(x)[:, 1]
         found = u - jnp.sin(x[:, 1]) if number == 0 else slope - x[:, 0] * u**2
@@ -277,15 +277,14 @@ def test_a_step_adds_the_conditions_in_their_own_unit(conditions, float64: None)
     )
     state = eqx.tree_at(lambda s: s.step, state, jnp.array(11, jnp.int32))
     step_key = jax.random.fold_in(problem.key, 11)
-    points_key, loss_key = jax.random.split(step_key)
+    points_key, loss_key, conditions_key = jax.random.split(step_key, 3)
     x = pde.domain.sample_interior(5, key=points_key)
 
     def expected(network):
         u = eqx.tree_at(lambda a: a.network, state.ansatz, network)
         value = Residual()(pde, estimator, u, x, key=loss_key) / 3
         if conditions:
-            key = jax.random.fold_in(step_key, 2)
-            value = value + condition_loss(pde, estimator, u, 8, key=key) / 7
+            value = value + condition_loss(pde, estimator, u, 8, key=conditions_key) / 7
         return value
 
     later, loss = jax.jit(training_step)(problem, state)
@@ -309,15 +308,14 @@ def test_a_step_adds_the_conditions_in_their_own_unit(conditions, float64: None)
 )
 def test_all_components_sampled_are_the_whole_gradient(float64, estimator):
     pde, points, parameters, static = setting(AllenCahn)
+    draw_key, _ = jax.random.split(make_key(3))
 
     def losses(parameters):
         field = eqx.combine(parameters, static)
         return jnp.stack(
             [
-                GradientEnhanced(0.7, components=count)(
-                    pde, estimator, field, points, key=make_key(3)
-                )
-                for count in (None, DIM)
+                GradientEnhanced(0.7, components=count)(pde, estimator, field, points, key=key)
+                for count, key in ((None, draw_key), (DIM, make_key(3)))
             ]
         )
 
@@ -331,7 +329,7 @@ def test_sampled_components_are_unbiased(float64):
     pde, points, parameters, static = setting(SineGordon)
     field = eqx.combine(parameters, static)
     # Two strata of two coordinates: four equally probable draws of two components.
-    draw = jax.vmap(lambda key: Stratified()(DIM, 2, key=jax.random.fold_in(key, 1)).indices)
+    draw = jax.vmap(lambda key: Stratified()(DIM, 2, key=jax.random.split(key)[1]).indices)
     keys = jax.random.split(make_key(8), 64)
     _, first = np.unique(np.asarray(draw(keys)), axis=0, return_index=True)
     assert len(first) == 4
@@ -343,6 +341,37 @@ def test_sampled_components_are_unbiased(float64):
     whole = jax.jit(lambda: loss(make_key(0), None))()
     assert np.std(sampled) > 1e-3 * whole
     np.testing.assert_allclose(np.mean(sampled), whole, rtol=1e-10)
+
+
+SAMPLED = {
+    "laplacian": "laplacian(u)",
+    "biharmonic": "biharmonic(u)",
+    "pairs": "sum(i, sum(j, x[i]*partial(u, x[i], x[i], x[j])))",
+}
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_components_are_sampled_apart_from_the_operators_directions(name, float64):
+    """The mean over both is that of the whole gradient over the directions."""
+    coordinates = {"x": {"ball": 1}}
+    pde = Symbolic(8, coordinates=coordinates, residual=SAMPLED[name], key=make_key(0))
+    points = pde.domain.sample_interior(1, key=make_key(1))
+    field = random_ansatz(8, width=4, depth=2, activation="sin")
+    estimator = STDE(Stratified(), 4)
+
+    def mean_and_variance(components, keys):
+        loss = GradientEnhanced(1.0, components)
+        values = jax.vmap(lambda key: loss(pde, estimator, field, points, key=key))(keys)
+        return jnp.mean(values), jnp.var(values) / len(keys)
+
+    @jax.jit
+    def both():
+        keys = jax.random.split(make_key(2), (2, 2000))
+        return mean_and_variance(4, keys[0]), mean_and_variance(None, keys[1])
+
+    (sampled, variance), (whole, whole_variance) = both()
+    assert abs(sampled - whole) < 4 * np.sqrt(variance + whole_variance)
+    assert np.sqrt(variance + whole_variance) < 0.1 * whole
 
 
 def test_the_chain_rule_gives_the_gradient_of_a_residual_in_partial_derivatives(float64):

@@ -54,9 +54,8 @@ def test_factors_follow_the_ratio_of_gradients(float64: None) -> None:
     problem, state = problem_and_state(ByGradientNorm(every=2, decay=0.75))
     pde, field = problem.pde, state.ansatz
     step_key = jax.random.fold_in(problem.key, 0)
-    points_key, loss_key = jax.random.split(step_key)
+    points_key, loss_key, key = jax.random.split(step_key, 3)
     x = pde.domain.sample_interior(5, key=points_key)
-    key = jax.random.fold_in(step_key, 2)
 
     def norm_and_value(term):
         def of_network(network):

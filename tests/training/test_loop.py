@@ -121,7 +121,8 @@ def test_the_loop_takes_the_steps_of_training_step(problem, executable):
     step = eqx.filter_jit(training_step)
     state, expected = first_state(problem), []
     for _ in range(5):
-        points_key, loss_key = jax.random.split(jax.random.fold_in(problem.key, state.step))
+        step_key = jax.random.fold_in(problem.key, state.step)
+        points_key, loss_key, _ = jax.random.split(step_key, 3)
         points = problem.pde.domain.sample_interior(problem.points, key=points_key)
         loss = eqx.filter_jit(problem.loss)(
             problem.pde, problem.estimator, state.ansatz, points, key=loss_key

@@ -18,7 +18,8 @@ def _activation(name: Activation) -> Callable[[jax.Array], jax.Array]:
 
 def _linear(in_features: int, out_features: int | Literal["scalar"], key: PRNGKey) -> eqx.nn.Linear:
     """An affine layer with LeCun normal weights (variance 1/in_features) and zero biases."""
-    layer = eqx.nn.Linear(in_features, out_features, key=key)
+    # The layer's own numbers are not drawn: the key is for ours.
+    layer = eqx.filter_eval_shape(eqx.nn.Linear, in_features, out_features, key=key)
     initialise = jax.nn.initializers.lecun_normal(in_axis=-1, out_axis=-2)
     parameters = initialise(key, layer.weight.shape), jnp.zeros(layer.weight.shape[0])
     return eqx.tree_at(lambda linear: (linear.weight, linear.bias), layer, parameters)

@@ -39,7 +39,7 @@ def condition_square(
 ) -> Scalar:
     """mean residual^2 of one condition, at the points at which the sum over all has it."""
     condition = pde.conditions[number]
-    points_key, draw_key = jax.random.split(jax.random.fold_in(key, number))
+    points_key, draw_key = jax.random.split(jax.random.split(key, len(pde.conditions))[number])
     x = condition.sample(points, key=points_key)
     return jnp.mean(condition_residuals(condition, estimator, field, x, key=draw_key) ** 2)
 

@@ -63,7 +63,8 @@ class GradientEnhanced(AbstractLoss):
         key: PRNGKey,
     ) -> Scalar:
         dim = points.shape[1]
-        drawn = estimator.draw(pde.operators, dim, key=key)
+        draw_key, components_key = (key, key) if self.components is None else jax.random.split(key)
+        drawn = estimator.draw(pde.operators, dim, key=draw_key)
 
         def residual(field: ScalarField, x: Point) -> Scalar:
             return pde.residual(x, *estimator(field, pde.operators, x, drawn))
@@ -79,7 +80,7 @@ class GradientEnhanced(AbstractLoss):
             at = jax.value_and_grad(lambda x: residual(field, x))
         else:
             count = min(self.components, dim)
-            sampled = Stratified()(dim, count, key=jax.random.fold_in(key, 1))
+            sampled = Stratified()(dim, count, key=components_key)
             weights = sampled.weights * spread[sampled.indices] ** 2
 
             def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:

@@ -4,6 +4,7 @@ from stde_cli.problem.operators.base import AbstractOperator as AbstractOperator
 from stde_cli.problem.operators.base import Jets as Jets
 from stde_cli.problem.operators.base import Span as Span
 from stde_cli.problem.operators.base import derivative_along as derivative_along
+from stde_cli.problem.operators.base import draw_together as draw_together
 from stde_cli.problem.operators.base import extent as extent
 from stde_cli.problem.operators.combination import Combination as Combination
 from stde_cli.problem.operators.divergence import Divergence as Divergence

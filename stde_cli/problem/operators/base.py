@@ -1,6 +1,8 @@
 """What an operator is: a formula, its slow and plain meaning, and the jets that estimate it."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import equinox as eqx
@@ -67,6 +69,31 @@ class AbstractOperator(eqx.Module):
 def extent(span: Span, dim: int) -> range:
     """The coordinates of `span` in R^dim."""
     return range(dim) if span is None else range(*span)
+
+
+def draw_together(
+    operators: Sequence[AbstractOperator],
+    sampler: AbstractSampler,
+    batch: int,
+    dim: int,
+    *,
+    key: PRNGKey,
+) -> list[PyTree]:
+    """What each operator draws: those whose draws are alike in shape share theirs.
+
+    One restriction then serves all that are read along the same directions. Others draw
+    independently.
+
+    Raises:
+        ValueError: directions from `sampler` cannot represent one of the operators.
+    """
+    draws = [partial(o.draw, sampler, batch, dim) for o in operators]
+    found = [jax.tree.flatten(eqx.filter_eval_shape(draw, key=key)) for draw in draws]
+    kinds = [(structure, *leaves) for leaves, structure in found]
+    drawing = list(dict.fromkeys(kind for kind in kinds if len(kind) > 1))
+    keys = jax.random.split(key, len(drawing)) if len(drawing) > 1 else [key] * len(drawing)
+    key_of = dict(zip(drawing, keys, strict=True))
+    return [draw(key=key_of.get(kind, key)) for draw, kind in zip(draws, kinds, strict=True)]
 
 
 def draw_within(

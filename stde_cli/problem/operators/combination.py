@@ -1,7 +1,7 @@
 from jaxtyping import PyTree
 
 from stde_cli.autodiff.directions import AbstractSampler
-from stde_cli.problem.operators.base import AbstractOperator, Jets
+from stde_cli.problem.operators.base import AbstractOperator, Jets, draw_together
 from stde_cli.system.types import Point, PRNGKey, Scalar, ScalarField
 
 
@@ -20,7 +20,7 @@ class Combination(AbstractOperator):
         return sum((c * operator.exact(field, x) for c, operator in terms), start=0 * x[0])
 
     def draw(self, sampler: AbstractSampler, batch: int, dim: int, *, key: PRNGKey) -> PyTree:
-        return tuple(o.draw(sampler, batch, dim, key=key) for o in self.operators)
+        return tuple(draw_together(self.operators, sampler, batch, dim, key=key))
 
     def jets(self, x: Point, drawn: PyTree) -> tuple[Jets, ...]:
         return tuple(

@@ -24,12 +24,15 @@ def independent_sets(
     Every draw after the first is put in random order: its k-th member is then any of its members
     with probability 1/r, whatever the strata, and W_k = r^(times - 1) times the weights' product.
     """
-    keys = jax.random.split(key, times)
-    draws = [draw_within(span, sampler, batch, dim, sizes=sizes, key=k) for k in keys]
-    shuffled = draws[:1] + [
-        jax.tree.map(lambda leaf, k=k: jax.random.permutation(jax.random.fold_in(k, 0), leaf), d)
-        for k, d in zip(keys[1:], draws[1:], strict=True)
-    ]
-    directions = one_by_one(*shuffled)
-    sets = draws[0].weights.size
+
+    def drawn(key: PRNGKey) -> AbstractDirections:
+        return draw_within(span, sampler, batch, dim, sizes=sizes, key=key)
+
+    def shuffled(key: PRNGKey) -> AbstractDirections:
+        draw_key, order_key = jax.random.split(key)
+        return jax.tree.map(lambda leaf: jax.random.permutation(order_key, leaf), drawn(draw_key))
+
+    first, *others = jax.random.split(key, times)
+    directions = one_by_one(drawn(first), *map(shuffled, others))
+    sets = len(directions.weights)
     return directions, sets ** (times - 1) * jnp.prod(directions.weights, axis=1)

@@ -61,13 +61,14 @@ class FromLeastSquares(AbstractStart):
     def __call__(
         self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
     ) -> Start:
-        first = FromTrivialSolution()(pde, estimator, points, key=key)
+        first_key, rounds_key = jax.random.split(key)
+        first = FromTrivialSolution()(pde, estimator, points, key=first_key)
         if _is_exact_in_one_pass(pde):
             estimator = Exact()
         fitted = max(_FEWEST_POINTS, min(_MOST_POINTS, _NUMBERS // pde.domain.dim))
         guess = Guess(first.guess.powers, pde.constraint, self._polynomials(pde, fitted))
         misfit = _Misfit(pde, estimator, first.units)
-        keys = jax.random.split(jax.random.fold_in(key, 1), self.rounds + 1)
+        keys = jax.random.split(rounds_key, self.rounds + 1)
 
         def improve(guess: Guess, round: tuple[Int[Array, ""], PRNGKey]) -> tuple[Guess, None]:
             number, key = round
@@ -139,8 +140,9 @@ class _Misfit(eqx.Module):
         else:
             found = (jax.vmap(at)(x) / points**0.5,)
         parts = [part / jnp.sqrt(self.units.loss) for part in found]
-        for number, condition in enumerate(pde.conditions):
-            at_key, draw_key = jax.random.split(jax.random.fold_in(conditions_key, number))
+        keys = jax.random.split(conditions_key, len(pde.conditions))
+        for condition, key in zip(pde.conditions, keys, strict=True):
+            at_key, draw_key = jax.random.split(key)
             x = condition.sample(points, key=at_key)
             residuals = condition_residuals(condition, estimator, field, x, key=draw_key)
             factor = jnp.sqrt(condition.weight / points / self.units.conditions)

@@ -58,8 +58,9 @@ def _size_of_data(
 ) -> Scalar:
     """The root mean square of the lift, or of the conditions' values; 1 where both are zero."""
     squares = [] if pde.lift is None else [jnp.mean(jax.vmap(pde.lift)(x) ** 2)]
-    for number, condition in enumerate(pde.conditions):
-        points_key, draw_key = jax.random.split(jax.random.fold_in(key, number))
+    keys = jax.random.split(key, len(pde.conditions))
+    for condition, condition_key in zip(pde.conditions, keys, strict=True):
+        points_key, draw_key = jax.random.split(condition_key)
         points = condition.sample(len(x), key=points_key)
         residuals = condition_residuals(condition, estimator, Zero(), points, key=draw_key)
         squares.append(jnp.mean(residuals**2))
