@@ -17,6 +17,8 @@ from .jobs.estimate import Estimate as Estimate
 from .jobs.estimate import estimate as estimate
 from .jobs.plans import PlanReport as PlanReport
 from .jobs.plans import plan as plan
+from .jobs.run import Run as Run
+from .jobs.run import load as load
 from .objective.collocation import ByResidual as ByResidual
 from .objective.collocation import Uniform as Uniform
 from .objective.losses import AbstractLoss as AbstractLoss

@@ -23,7 +23,7 @@ ROOMS = {
     "runs": "directory points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint initialisation",
     "config": "schema validate build saved",
-    "jobs": "estimate trained solve plans benchmarks",
+    "jobs": "estimate trained solve run plans benchmarks",
     "cli": """main arguments hydra_errors hydra_app solve resume evaluate predict plan bench list
         doctor completion""",
 }

@@ -1,6 +1,5 @@
 """stde evaluate RUN: errors and residual on fresh points."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -27,7 +26,12 @@ def parser() -> Parser:
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     run = RunDirectory.open(options.run)
-    figures = _figures(run, options)
+
+    from stde_cli.jobs import trained
+
+    loaded = trained.load(run)
+    found = trained.evaluate(loaded, points=options.points, seed=options.seed)
+    figures = {"run": str(run.path), **found}
     width = max(map(len, figures))
     for name, value in figures.items():
         print(
@@ -43,37 +47,3 @@ def main(arguments: list[str]) -> int:
         plot_history(run.read_metrics(), options.plot)
         print(f"plot: {options.plot}")
     return 0
-
-
-def _figures(run: RunDirectory, options: argparse.Namespace) -> dict[str, float | int | str]:
-    import jax
-
-    from stde_cli.config.build import keys_of
-    from stde_cli.estimators import mean_and_standard_error
-    from stde_cli.jobs import trained
-    from stde_cli.objective.metrics import Evaluator
-
-    loaded = trained.load(run)
-    problem = loaded.built.problem
-    evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
-    fresh = keys_of(options.seed, loaded.config.runtime.generator).fresh
-    points_key, residual_key, point_key, draws_key = jax.random.split(fresh, 4)
-    figures: dict[str, float | int | str] = {
-        "run": str(run.path),
-        "step": loaded.step,
-        "points": options.points,
-    }
-    errors = evaluator.errors(loaded.ansatz, options.points, key=points_key)
-    if errors:
-        figures |= errors._asdict()
-    residual_rms = evaluator.residual_rms(loaded.ansatz, options.points, key=residual_key)
-    figures["residual_rms"] = residual_rms
-    x = problem.pde.domain.sample_interior(1, key=point_key)[0]
-    for name, operator in problem.pde.operators.items():
-        draws = 64
-        mean, error = mean_and_standard_error(
-            problem.estimator, loaded.ansatz, operator, x, draws=draws, key=draws_key
-        )
-        figures[f"{name}_at_a_point"] = float(mean)
-        figures[f"{name}_standard_error_of_one_draw"] = float(error) * draws**0.5
-    return figures

@@ -1,9 +1,10 @@
 """stde predict RUN --points FILE --out FILE: u and its derivatives at the user's points."""
 
 import re
+import sys
 from pathlib import Path
 
-from stde_cli.cli.arguments import Parser
+from stde_cli.cli.arguments import Parser, told_as
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import Interrupted
 from stde_cli.system.interrupts import Interrupts
@@ -47,9 +48,10 @@ def main(arguments: list[str]) -> int:
     names = [
         name.strip() for name in re.split(r",(?![^(]*\))", options.derivatives) if name.strip()
     ]
-    operators = trained.parse_derivatives(names, layout)
+    with told_as(derivatives="--derivatives"):
+        operators = trained.parse_derivatives(names, layout)
     points = PointsFile(options.points, layout.dim)
-    predictor = trained.Predictor(loaded.ansatz, operators, layout.dim, points.count)
+    predictor = trained.Predictor(loaded, operators, points.count)
     values = open_values(options.out, points.count, predictor.columns)
     with Interrupts() as interrupts:
         try:
@@ -62,6 +64,8 @@ def main(arguments: list[str]) -> int:
         except BaseException:
             values.abandon()
             raise
+    if predictor.warning:
+        print(f"stde: warning: {predictor.warning}", file=sys.stderr)
     columns = ", ".join(predictor.columns)
     print(f"{options.out}: {points.count:,} points, columns {columns}, from step {loaded.step}")
     return 0

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from jax.experimental.compilation_cache import compilation_cache
 from jaxtyping import PyTree
 from omegaconf import DictConfig
 
@@ -22,6 +23,8 @@ from stde_cli.system.errors import UsageError
 from stde_cli.system.prng import make_key
 from stde_cli.system.types import PRNGKey, ScalarField
 from stde_cli.training import Problem, TrainerState, initial_state
+
+_PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 
 
 class Keys(NamedTuple):
@@ -51,26 +54,61 @@ class Built(NamedTuple):
     keys: Keys
 
 
-def configure_jax(config: DictConfig) -> None:
-    """Apply `runtime` to JAX. Must come before the first array."""
+@contextmanager
+def configured_jax(config: DictConfig) -> Iterator[None]:
+    """JAX as `runtime` says within the context, and as it was after it: a notebook goes on.
+
+    The first context of a process also chooses the devices that JAX starts with.
+
+    Raises:
+        UsageError: there is no such device.
+    """
     runtime = config.runtime
-    # JAX's remarks on backends that are not there would land in the middle of ours.
-    logging.getLogger("jax").setLevel(logging.WARNING)
-    # Memory that a run does not need stays free, and its peak can be seen.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    if runtime.platform:
-        jax.config.update("jax_platforms", runtime.platform)
-    jax.config.update("jax_enable_x64", runtime.precision == "float64")
     precision = runtime.matmul_precision
-    jax.config.update("jax_default_matmul_precision", None if precision == "default" else precision)
-    if runtime.compilation_cache:
-        jax.config.update("jax_compilation_cache_dir", runtime.compilation_cache)
+    with ExitStack() as stack:
+        stack.enter_context(_devices_chosen(runtime.platform))
+        stack.enter_context(jax.enable_x64(runtime.precision == "float64"))
+        found = None if precision == "default" else precision
+        stack.enter_context(jax.default_matmul_precision(found))
+        if runtime.compilation_cache:
+            stack.enter_context(_setting("jax_compilation_cache_dir", runtime.compilation_cache))
+            # It is opened once: by this run for itself, and anew by what follows.
+            compilation_cache.reset_cache()
+            stack.callback(compilation_cache.reset_cache)
+        yield
+
+
+@contextmanager
+def _devices_chosen(platform: str | None) -> Iterator[None]:
+    with ExitStack() as stack:
+        log = logging.getLogger("jax")
+        stack.callback(log.setLevel, log.level)
+        # JAX's remarks on backends that are not there would land in the middle of ours.
+        log.setLevel(logging.WARNING)
+        if _PREALLOCATE not in os.environ:
+            # Memory that a run does not need stays free, and its peak can be seen.
+            os.environ[_PREALLOCATE] = "false"
+            stack.callback(os.environ.pop, _PREALLOCATE, None)
+        try:
+            with _setting("jax_platforms", platform) if platform else nullcontext():
+                device = jax.devices(platform)[0]
+        except RuntimeError as error:
+            why = "JAX finds no such device"
+            raise UsageError("runtime.platform", platform, why, "see: stde doctor") from error
+        if platform:
+            # Where JAX has started already, the platform may be there beside another.
+            stack.enter_context(jax.default_device(device))
+        yield
+
+
+@contextmanager
+def _setting(name: str, value: Any) -> Iterator[None]:
+    before = getattr(jax.config, name)
+    jax.config.update(name, value)
     try:
-        jax.devices()
-    except RuntimeError as error:
-        raise UsageError(
-            "runtime.platform", runtime.platform, "JAX finds no such device", "see: stde doctor"
-        ) from error
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 def build(config: DictConfig) -> Built:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from stde_cli.config.build import Built, abstract_state, build, build_tracker, configure_jax
+from stde_cli.config.build import Built, abstract_state, build, build_tracker, configured_jax
 from stde_cli.objective.metrics import Errors, Evaluator
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.tracking import Tracker
@@ -58,8 +58,8 @@ def solve(
             run.refuse_if_taken()
             run.clear()
         try:
-            configure_jax(config)
-            return _Session(config, run, command, interrupts, job).run()
+            with configured_jax(config):
+                return _Session(config, run, command, interrupts, job).run()
         except (UsageError, Interrupted, OSError, KeyboardInterrupt):
             # Refused or stopped before the first step: nothing half-written stays.
             if not run.has_progress():
@@ -76,8 +76,7 @@ def resume(
     job: str | None = None,
 ) -> dict[str, Any]:
     """Go on from the newest checkpoint of `run`, as `solve` would have. Returns the summary."""
-    with run.locked():
-        configure_jax(config)
+    with run.locked(), configured_jax(config):
         return _Session(config, run, command, interrupts, job, resumed=True).run()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
 
-from stde_cli.config.build import abstract_state, build, build_tracker, configure_jax
+from stde_cli.config.build import abstract_state, build, build_tracker, configured_jax
 from stde_cli.config.schema import register
 from stde_cli.config.validate import validate
 from stde_cli.training import Executable
@@ -73,10 +73,10 @@ CHOICES = [
 @pytest.mark.parametrize("choice", CHOICES, ids=" ".join)
 def test_trains_for_two_steps(choice: list[str]) -> None:
     config = composed(*BASE, *choice)
-    configure_jax(config)
-    built = build(config)
-    executable = Executable(built.problem, abstract_state(config))
-    state, losses = executable(eqx.filter_jit(built.initialise)(), 2)
+    with configured_jax(config):
+        built = build(config)
+        executable = Executable(built.problem, abstract_state(config))
+        state, losses = executable(eqx.filter_jit(built.initialise)(), 2)
     assert int(state.step) == 2
     assert all(math.isfinite(loss) for loss in losses[:2].tolist())
 

@@ -54,3 +54,15 @@ def test_evaluate_reports_fresh_errors(finished_run: Path, tmp_path: Path) -> No
     assert figures["laplacian_standard_error_of_one_draw"] > 0
     assert "rel_l2_error" in out
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_points_outside_the_domain_are_warned_of(finished_run: Path, tmp_path: Path) -> None:
+    points = np.full((1203, 6), 0.1)
+    points[[1101, 1201]] = 1
+    np.save(tmp_path / "points.npy", points)
+    arguments = ("--points", "points.npy", "--out", "values.npy")
+    err = stde("predict", str(finished_run), *arguments, cwd=tmp_path).check().err
+    assert err == (
+        "stde: warning: 2 of 1,203 points lie outside the domain, where nothing was trained; "
+        "the first is row 1102\n"
+    )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import jax
 from omegaconf import DictConfig, OmegaConf
 
+from stde_cli.config.build import configured_jax
 from stde_cli.system.errors import StdeError
 
 Figures = TypeVar("Figures")
@@ -56,7 +57,9 @@ def _child(measure: Callable[..., Any], settings: dict[str, Any], pipe: Connecti
     # An interrupt is the parent's to handle: it ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        pipe.send(measure(OmegaConf.create(settings), pipe.send))
+        config = OmegaConf.create(settings)
+        with configured_jax(config):
+            pipe.send(measure(config, pipe.send))
     except (StdeError, Unmeasured) as error:
         pipe.send(error)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:

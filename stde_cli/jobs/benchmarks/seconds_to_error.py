@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from stde_cli.config.build import build, configure_jax
+from stde_cli.config.build import build
 from stde_cli.jobs.benchmarks.child import Report
 from stde_cli.jobs.benchmarks.training import (
     fitting_executable,
@@ -65,7 +65,6 @@ def measure(config: DictConfig, report: Report) -> Figures:
     Raises:
         UsageError: the PDE has no known solution.
     """
-    configure_jax(config)
     abstract = fitting_shapes(config)
     built, building = timed(lambda: build(config))
     problem, until = built.problem, config.bench.until

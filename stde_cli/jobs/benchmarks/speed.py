@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from omegaconf import DictConfig
 
-from stde_cli.config.build import build, configure_jax
+from stde_cli.config.build import build
 from stde_cli.jobs.benchmarks.child import Report
 from stde_cli.jobs.benchmarks.training import (
     fitting_executable,
@@ -56,7 +56,6 @@ class Figures(NamedTuple):
 
 def measure(config: DictConfig, report: Report) -> Figures:
     """Compile the training step of `config` and time it in blocks, in this process."""
-    configure_jax(config)
     abstract = fitting_shapes(config)
     bandwidth = _bandwidth()
     built = build(config)

@@ -3,9 +3,10 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
-from stde_cli.problem.domains.base import AbstractDomain
-from stde_cli.system.types import Points, PRNGKey
+from stde_cli.problem.domains.base import ROUNDING, AbstractDomain
+from stde_cli.system.types import Point, Points, PRNGKey
 
 
 class Ball(AbstractDomain):
@@ -30,6 +31,9 @@ class Ball(AbstractDomain):
 
     def sample_boundary(self, points: int, *, key: PRNGKey) -> Points:
         return _on_sphere(key, points, self.dim, jnp.full((points, 1), self.radius))
+
+    def contains(self, x: Point) -> Bool[Array, ""]:
+        return jnp.linalg.norm(x) <= (1 + ROUNDING) * self.radius
 
 
 def _on_sphere(key: PRNGKey, points: int, dim: int, radii: jax.Array) -> Points:

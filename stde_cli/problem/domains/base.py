@@ -1,9 +1,12 @@
 from abc import abstractmethod
 
 import equinox as eqx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from stde_cli.system.types import Points, PRNGKey
+from stde_cli.system.types import Point, Points, PRNGKey
+
+ROUNDING = 1e-4
+"""How far outside, against the size of a domain, a point still counts as one of its boundary."""
 
 
 class AbstractDomain(eqx.Module):
@@ -23,3 +26,7 @@ class AbstractDomain(eqx.Module):
     @abstractmethod
     def sample_boundary(self, points: int, *, key: PRNGKey) -> Points:
         """Independent points on the boundary."""
+
+    @abstractmethod
+    def contains(self, x: Point) -> Bool[Array, ""]:
+        """Whether x lies inside or on the boundary, but for rounding."""

@@ -3,10 +3,10 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from stde_cli.problem.domains.base import AbstractDomain
-from stde_cli.system.types import Points, PRNGKey
+from stde_cli.problem.domains.base import ROUNDING, AbstractDomain
+from stde_cli.system.types import Point, Points, PRNGKey
 
 
 class Box(AbstractDomain):
@@ -42,3 +42,8 @@ class Box(AbstractDomain):
             jax.random.randint(side_key, (points,), 0, 2), face
         ]
         return x.at[jnp.arange(points), face].set(ends)
+
+    def contains(self, x: Point) -> Bool[Array, ""]:
+        lower, upper = jnp.array(self.lower), jnp.array(self.upper)
+        slack = ROUNDING * (upper - lower)
+        return jnp.all((lower - slack <= x) & (x <= upper + slack))

@@ -1,8 +1,10 @@
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
 
 from stde_cli.problem.domains.base import AbstractDomain
-from stde_cli.system.types import Points, PRNGKey
+from stde_cli.system.types import Point, Points, PRNGKey
 
 
 class Gaussian(AbstractDomain):
@@ -20,3 +22,6 @@ class Gaussian(AbstractDomain):
 
     def sample_boundary(self, points: int, *, key: PRNGKey) -> Points:
         raise ValueError("the whole space has no boundary")
+
+    def contains(self, x: Point) -> Bool[Array, ""]:
+        return jnp.array(True)

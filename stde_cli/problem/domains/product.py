@@ -1,10 +1,11 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from stde_cli.problem.domains.base import AbstractDomain
-from stde_cli.system.types import Points, PRNGKey
+from stde_cli.system.types import Point, Points, PRNGKey
 
 
 class Product(AbstractDomain):
@@ -44,3 +45,8 @@ class Product(AbstractDomain):
             for number, (domain, k) in enumerate(zip(self.parts, keys, strict=True))
         ]
         return jnp.concatenate(drawn, axis=1)
+
+    def contains(self, x: Point) -> Bool[Array, ""]:
+        edges = np.cumsum([part.dim for part in self.parts])[:-1]
+        within = [d.contains(y) for d, y in zip(self.parts, jnp.split(x, edges), strict=True)]
+        return jnp.all(jnp.array(within))

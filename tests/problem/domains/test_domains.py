@@ -1,5 +1,7 @@
 """Where points fall, how evenly, and what is refused."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -132,3 +134,21 @@ def test_spread_is_the_standard_deviation_of_each_coordinate(domain: AbstractDom
 def test_the_same_key_draws_the_same_points(domain: AbstractDomain) -> None:
     assert np.array_equal(inside(domain), inside(domain))
     assert not np.array_equal(inside(domain), inside(domain, seed=1))
+
+
+@pytest.mark.parametrize("domain", [BOX, Ball(3, 2.0), Gaussian(2, 0.5), WHOLE], ids=repr)
+def test_a_domain_contains_its_points_and_no_others(domain: AbstractDomain) -> None:
+    within = jax.vmap(domain.contains)
+    x = domain.sample_interior(POINTS, key=make_key(0))
+    assert within(x).all()
+    if domain is not WHOLE and not isinstance(domain, Gaussian):
+        assert within(domain.sample_boundary(POINTS, key=make_key(1))).all()
+    if not isinstance(domain, Gaussian):
+        assert not within(x.at[:, 0].add(10.0)).any()
+        assert not within(x.at[:, 0].add(-10.0)).any()
+
+
+def test_rounding_takes_no_point_off_a_sphere_in_many_dimensions() -> None:
+    ball = Ball(100_000)
+    assert jax.vmap(ball.contains)(ball.sample_boundary(3, key=make_key(0))).all()
+    assert not ball.contains(jnp.full(100_000, 1.01 / 100_000**0.5))

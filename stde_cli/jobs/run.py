@@ -1,0 +1,145 @@
+"""Runs as a program or a notebook has them."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, overload
+from warnings import warn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stde_cli.ansatz.hard_constraint import HardConstraint
+from stde_cli.jobs import trained
+from stde_cli.runs.directory import RunDirectory
+from stde_cli.system.errors import UsageError
+
+
+class Run:
+    """A run of `stde solve`: its summary, its figures and the field that it trained.
+
+    What it computes, it computes as the run's own `runtime` says; JAX is left as it was. The
+    checkpoint is read when something asks for it first, the newest that is whole.
+
+    Attributes:
+        path: the run directory.
+    """
+
+    def __init__(self, directory: RunDirectory):
+        self._directory = directory
+        self.path = directory.path
+
+    def __repr__(self) -> str:
+        summary = self.summary
+        parts = [f"{summary['pde']}", f"dim {summary['dim']:,}", f"{summary['steps']:,} steps"]
+        parts.append(summary["status"])
+        if (error := summary.get("rel_l2_error")) is not None:
+            parts.append(f"relative L2 error {error:.2e}")
+        return f"Run({str(self.path)!r}: {', '.join(parts)})"
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What summary.json holds: status, final figures, environment."""
+        return self._directory.read_summary()
+
+    def metrics(self) -> Any:
+        """The figures of training, a row a log event: a frame of pandas, or dicts without it."""
+        rows = self._directory.read_metrics()
+        return import_module("pandas").DataFrame(rows) if find_spec("pandas") else rows
+
+    @property
+    def step(self) -> int:
+        """The step of the checkpoint that `field`, `predict` and `evaluate` are of."""
+        return self._trained.step
+
+    @property
+    def field(self) -> HardConstraint:
+        """u, an Equinox module: from a point of shape (dim,) to a scalar.
+
+        For `jax.jit`, `grad`, `vmap` and `hessian`. A field of a run in float64 is in float32 where
+        the session has no float64.
+        """
+        ansatz = self._trained.ansatz
+        double = jnp.result_type(float) == jnp.float64
+        return ansatz if double else jax.tree.map(_in_single, ansatz)
+
+    @overload
+    def predict(self, points: ArrayLike) -> np.ndarray: ...
+    @overload
+    def predict(self, points: ArrayLike, derivatives: Sequence[str]) -> tuple[np.ndarray, ...]: ...
+    def predict(
+        self, points: ArrayLike, derivatives: Sequence[str] | None = None
+    ) -> np.ndarray | tuple[np.ndarray, ...]:
+        """u at points, and exact derivatives of it, computed a batch at a time.
+
+        Args:
+            points: of shape (points, dim), or one of shape (dim,). A warning is given for those
+                outside the domain.
+            derivatives: "laplacian", or partials such as "u_x3" or "u_tx"; numbered coordinates are
+                counted from 1.
+
+        Returns:
+            u, of shape (points,) or (); with `derivatives`, a tuple of u and each of them.
+
+        Raises:
+            UsageError: a derivative is unknown, or the points are not numbers of that shape.
+        """
+        loaded = self._trained
+        layout = loaded.built.problem.pde.layout
+        operators = trained.parse_derivatives(derivatives or (), layout)
+        rows = _rows(points, layout.dim)
+        predictor = trained.Predictor(loaded, operators, len(rows))
+        starts = range(0, len(rows), predictor.batch)
+        values = np.concatenate([predictor(rows[k : k + predictor.batch]) for k in starts])
+        if predictor.warning:
+            warn(predictor.warning, stacklevel=2)
+        if np.ndim(points) == 1:
+            values = values[0]
+        return values[..., 0] if derivatives is None else tuple(np.moveaxis(values, -1, 0))
+
+    def evaluate(self, points: int = 20_000, *, seed: int = 1) -> dict[str, float | int]:
+        """What `stde evaluate` finds: errors and residual on points that training never saw."""
+        return trained.evaluate(self._trained, points=points, seed=seed)
+
+    @cached_property
+    def _trained(self) -> trained.Trained:
+        return trained.load(self._directory)
+
+
+def load(path: str | Path) -> Run:
+    """The run in a directory, finished or not.
+
+    Raises:
+        UsageError: there is no such directory, or what it holds is no run.
+
+    Example:
+        >>> import stde_cli as stde
+        >>> stde.load("runs/nowhere")
+        Traceback (most recent call last):
+        stde_cli.system.errors.UsageError: RUN=runs/nowhere: no such directory; runs are kept ...
+    """
+    return Run(RunDirectory.open(Path(path)))
+
+
+def _in_single(leaf: Any) -> Any:
+    double = isinstance(leaf, jax.Array) and leaf.dtype == np.float64
+    return jnp.asarray(np.asarray(leaf), np.float32) if double else leaf
+
+
+def _rows(points: ArrayLike, dim: int) -> np.ndarray:
+    """Points in float64, one a row."""
+    found = np.asarray(points)
+    if found.dtype.kind not in "fiu" or found.ndim not in (1, 2) or found.shape[-1] != dim:
+        why = f"is an array of shape {found.shape} and type {found.dtype}"
+        raise UsageError("points", None, why, f"give numbers of shape (points, {dim})")
+    rows = np.atleast_2d(np.asarray(found, np.float64))
+    if not len(rows):
+        raise UsageError("points", None, "holds no points")
+    if not np.isfinite(rows).all():
+        row = int(np.argmin(np.isfinite(rows).all(axis=1))) + 1
+        raise UsageError("points", None, f"row {row} is not finite")
+    return rows
