@@ -23,7 +23,6 @@ from stde_cli.expressions.nodes import (
     Number,
     Parameter,
     Partial,
-    Place,
     Power,
     Source,
     Sum,
@@ -32,6 +31,7 @@ from stde_cli.expressions.nodes import (
     Unknown,
     contains,
     free,
+    render,
 )
 
 _MOST_FACTORS = 100
@@ -202,7 +202,10 @@ def substitute(node: Node, index: str, number: int, layout: Layout) -> Node:
         case Entry(_, offset):
             return coordinate(layout.family_range[number + offset], layout, node.column)
         case Parameter(places=places):
-            new = (Place(None, number + p.offset) if p.index == index else p for p in places)
+            new = (
+                replace(p, index=None, offset=number + p.offset) if p.index == index else p
+                for p in places
+            )
             return replace(node, places=tuple(new))
     return rebuild(node, swap)
 
@@ -274,10 +277,13 @@ def differentiate(node: Node, position: int, layout: Layout) -> Node:
             if position not in layout.family_range:
                 return sum_over(index, (start, stop), d(body))
             terms = [sum_over(index, (start, stop), _with_entries_fixed(body, index, d))]
-            for offset in window(body, index):
-                number = position - layout.family_range.start - offset
+            for entry in window(body, index):
+                if entry.through:
+                    why = f"{render(entry)} cannot be differentiated in a numbered coordinate"
+                    raise Refused(entry, why, "write its derivative out")
+                number = position - layout.family_range.start - entry.offset
                 if start <= number < stop:
-                    term = slope(body, index, offset, layout)
+                    term = slope(body, index, entry.offset, layout)
                     terms.append(substitute(term, index, number, layout))
             return add(terms)
     return chain_rule(node, d)
@@ -291,6 +297,8 @@ def slope(node: Node, index: str, offset: int, layout: Layout) -> Node:
 
     match node:
         case Entry():
+            if node.through and node.index == index:
+                raise Refused(node, f"{render(node)} cannot be differentiated")
             return ONE if (node.index, node.offset) == (index, offset) else ZERO
         case Sum(bound, bounds, body):
             return sum_over(bound, bounds, d(body))
@@ -340,10 +348,10 @@ def _with_entries_fixed(body: Node, index: str, d: Callable[[Node], Node]) -> No
     return fixed(body)
 
 
-def window(body: Node, index: str) -> tuple[int, ...]:
-    """The offsets at which a body reads the family at its index, in increasing order."""
-    entries = (n for n in body.walk() if isinstance(n, Entry) and n.index == index)
-    return tuple(sorted({entry.offset for entry in entries}))
+def window(body: Node, index: str) -> tuple[Entry, ...]:
+    """The distinct entries that a body reads at its index, in increasing order of offsets."""
+    entries = {n for n in body.walk() if isinstance(n, Entry) and n.index == index}
+    return tuple(sorted(entries, key=lambda n: (n.through.name if n.through else "", n.offset)))
 
 
 def node_word(node: Node) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import erf
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from stde_cli.expressions.layout import Layout
 from stde_cli.expressions.nodes import (
@@ -25,15 +25,18 @@ from stde_cli.expressions.nodes import (
     Entry,
     Function,
     GradientEntry,
+    IndexList,
     Multiply,
     Node,
     Number,
     Parameter,
+    Place,
     Power,
     Source,
     Sum,
     SumOfPartials,
     Unknown,
+    index_lists,
 )
 from stde_cli.system.types import Point, Scalar
 
@@ -82,7 +85,7 @@ class Lane:
     depth: int
     numbers: Int[Array, " numbers"] | None = None
 
-    def take(self, values: Float[Array, " entries"], offset: int) -> Array:
+    def take(self, values: Shaped[Array, " entries"], offset: int) -> Array:
         """The entry at each number plus `offset`."""
         if self.numbers is not None:
             return self.shaped(values[self.numbers + offset])
@@ -128,11 +131,14 @@ class Reading:
                 return jnp.asarray(value, self.x.dtype)
             case Coordinate(position):
                 return self.known[node] if node in self.known else self.x[position]
-            case Entry(index, offset):
+            case Entry(index, offset, _, through):
                 if node in self.known:
                     return self.known[node]
-                span = self.layout.family_range
-                return self.lanes[index].take(self.x[span.start : span.stop], offset)
+                span, lane = self.layout.family_range, self.lanes[index]
+                family = self.x[span.start : span.stop]
+                if through:
+                    return family[self._listed(through, lane, offset)]
+                return lane.take(family, offset)
             case Parameter():
                 return self._parameter(node)
             case Unknown():
@@ -176,16 +182,26 @@ class Reading:
         values, places = self.parameter(node.name), node.places
         if not places:
             return values
-        if len(places) == 1:
-            place = places[0]
-            if place.index is None:
-                return values[place.offset]
-            return self.lanes[place.index].take(values, place.offset)
-        rows, columns = (
-            place.offset if place.index is None else self.lanes[place.index].positions(place.offset)
-            for place in places
-        )
-        return values[rows, columns]
+        if len(places) == 1 and places[0].index and not places[0].through:
+            return self.lanes[places[0].index].take(values, places[0].offset)
+        return values[tuple(map(self._number, places))]
+
+    def _number(self, place: Place) -> Int[Array, "..."] | int:
+        """The number that a place stands for, from 0, or those along its index."""
+        if place.index is None:
+            return place.offset
+        lane = self.lanes[place.index]
+        if place.through is None:
+            return lane.positions(place.offset)
+        return self._listed(place.through, lane, place.offset)
+
+    def _listed(self, through: IndexList, lane: Lane, offset: int) -> Int[Array, "..."]:
+        """The numbers, from 0, that an index list holds along a lane."""
+        return lane.take(jnp.asarray(self.parameters[through.name], int), offset) - 1
+
+    def numbers(self, entry: Entry) -> Int[Array, " numbers"]:
+        """The numbers of the family's entries, from 0, that an entry stands for along its lane."""
+        return jnp.ravel(jnp.asarray(self._number(Place(entry.index, entry.offset, entry.through))))
 
     def _gradient(self, field: Node) -> Float[Array, " space"]:
         def value(x: Point) -> Scalar:
@@ -195,6 +211,12 @@ class Reading:
         if isinstance(space, range):
             return gradient[space.start : space.stop]
         return gradient[jnp.asarray(space)]
+
+
+def as_arrays(parameters: Mapping[str, Any], *nodes: Node) -> dict[str, Array]:
+    """Floats, but for the lists that the expressions take numbers of entries from."""
+    listed = frozenset().union(*map(index_lists, nodes))
+    return {k: jnp.asarray(v, int if k in listed else float) for k, v in parameters.items()}
 
 
 def _given(value: Any, name: str) -> Array:

@@ -11,13 +11,14 @@ from typing import Any, TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from stde_cli.autodiff.directions import AbstractDirections, CoordinateDirections
 from stde_cli.expressions.algebra import window
-from stde_cli.expressions.evaluation import Lane, Reading
+from stde_cli.expressions.evaluation import Lane, Reading, as_arrays
 from stde_cli.expressions.layout import Layout
-from stde_cli.expressions.nodes import Coordinate, Entry, Node, Parameter, Sum, free
+from stde_cli.expressions.nodes import Coordinate, Entry, Node, Parameter, Sum, free, index_lists
 from stde_cli.expressions.parser import parse
 from stde_cli.system.types import Point, RestrictedField, Scalar
 
@@ -30,13 +31,20 @@ class Field(eqx.Module):
     """u(x), given as text."""
 
     parameters: dict[str, Array]
+    inverses: dict[str, "Inverse"]
+    """Where each index list names an entry."""
     node: Node = eqx.field(static=True)
     layout: Layout = eqx.field(static=True)
 
     def __init__(self, node: Node, layout: Layout, parameters: Mapping[str, Any]):
         """`node` is what `parse` gives where neither u nor f is allowed."""
         used = {part.name for part in node.walk() if isinstance(part, Parameter)}
-        self.parameters = {name: jnp.asarray(parameters[name], float) for name in sorted(used)}
+        used |= index_lists(node)
+        self.parameters = as_arrays({name: parameters[name] for name in sorted(used)}, node)
+        entries = (part for part in node.walk() if isinstance(part, Entry))
+        lists = {entry.through.name for entry in entries if entry.through}
+        count = len(layout.family_range)
+        self.inverses = {name: Inverse(parameters[name], count) for name in sorted(lists)}
         self.node, self.layout = node, layout
 
     @classmethod
@@ -63,7 +71,7 @@ class Field(eqx.Module):
         """
         if not isinstance(directions, CoordinateDirections):
             return lambda s: self(directions.displace(x, s))
-        moved = _Moved(self._reading(x), directions)
+        moved = _Moved(self._reading(x), directions, self.inverses)
         atoms = {atom: moved.atom(atom) for atom in _atoms(self.node)}
 
         def g(s: Float[Array, " directions"]) -> Scalar:
@@ -86,6 +94,32 @@ class Field(eqx.Module):
 
     def _reading(self, x: Point, known: Mapping[Node, Array] | None = None) -> Reading:
         return Reading(self.layout, self.parameters, x, known=known or {})
+
+
+class Inverse(eqx.Module):
+    """The places of an index list at which it holds each number."""
+
+    order: Int[Array, " places"]
+    """The places, in the order of what they hold."""
+    start: Int[Array, " entries+1"]
+    """Where in `order` the places of each number begin."""
+    most: int = eqx.field(static=True)
+    """At how many places a number is held at most."""
+
+    def __init__(self, listed: Any, entries: int):
+        numbers = np.asarray(listed) - 1
+        held = np.bincount(numbers, minlength=entries)
+        self.order = jnp.asarray(np.argsort(numbers, kind="stable"), int)
+        self.start = jnp.asarray(np.concatenate([[0], np.cumsum(held)]), int)
+        self.most = int(held.max())
+
+    def places(self, numbers: Int[Array, " n"]) -> tuple[Int[Array, "m n"], Bool[Array, "m n"]]:
+        """Up to `most` places of each number, counted from 0, and which of them there are."""
+        inside = (numbers >= 0) & (numbers < self.start.size - 1)
+        number = jnp.where(inside, numbers, 0)
+        rank = self.start[number] + jnp.arange(self.most)[:, None]
+        there = inside & (rank < self.start[number + 1])
+        return self.order[jnp.where(there, rank, 0)], there
 
 
 def _atoms(node: Node) -> tuple[Atom, ...]:
@@ -160,21 +194,18 @@ def _sum_triple(node: Sum, at: Reading, over: range) -> Triple:
     All arguments are arrays over the terms, and a term depends on its own entries of them alone:
     one product with ones gives the derivative in an argument for every term.
     """
-    offsets, atoms = window(node.body, node.index), _atoms(node.body)
+    entries, atoms = window(node.body, node.index), _atoms(node.body)
     triples = [_atom_triple(atom, at, over) for atom in atoms]
     start, stop = node.bounds
-    first = at.layout.family_range.start
-    family = at.layout.family or ""
-    spans = [(first + start + offset, first + stop + offset) for offset in offsets]
-    entries: list[Node] = [Entry(node.index, offset, family) for offset in offsets]
     inner = at.bound(node.index, Lane(start, stop, 0))
+    columns = [_Column(entry, inner, over) for entry in entries]
 
     def terms(*arguments: Array) -> Array:
-        known = dict(zip((*entries, *atoms), arguments, strict=True))
+        known: dict[Node, Array] = dict(zip((*entries, *atoms), arguments, strict=True))
         reading = Reading(at.layout, at.parameters, at.x, known=known, lanes=inner.lanes, depth=1)
         return jnp.broadcast_to(reading.value(node.body), (stop - start,))
 
-    arguments = [at.x[a:b] for a, b in spans]
+    arguments = [inner.value(entry) for entry in entries]
     arguments += [jnp.full(stop - start, v) for v, _, _ in triples]
 
     def along(function: Callable[..., Array], k: int) -> Callable[..., Array]:
@@ -188,27 +219,64 @@ def _sum_triple(node: Sum, at: Reading, over: range) -> Triple:
     value = jnp.sum(terms(*arguments))
     gradient = jnp.zeros(len(over), at.x.dtype)
     laplacian = jnp.zeros((), at.x.dtype)
-    for k, (a, b) in enumerate(spans):
-        # The part of the window's entries that is differentiated in.
-        low, high = max(a, over.start), min(b, over.stop)
-        if low >= high:
+    for k, column in enumerate(columns):
+        if column.is_outside:
             continue
-        inside = slice(low - over.start, high - over.start)
         slope = along(terms, k)
-        gradient = gradient.at[inside].add(slope(*arguments)[low - a : high - a])
-        laplacian += jnp.sum(along(slope, k)(*arguments)[low - a : high - a])
-        for m, (_, atom_gradient, _) in enumerate(triples, len(spans)):
-            mixed = along(slope, m)(*arguments)[low - a : high - a]
-            laplacian += 2 * jnp.sum(mixed * atom_gradient[inside])
-    for m, (_, atom_gradient, atom_laplacian) in enumerate(triples, len(spans)):
+        gradient += column.spread(slope(*arguments))
+        laplacian += jnp.sum(column.spread(along(slope, k)(*arguments)))
+        for m, other in enumerate(columns[:k]):
+            if column.may_coincide(other):
+                both = column.positions == other.positions
+                mixed = jnp.where(both, along(slope, m)(*arguments), 0)
+                laplacian += 2 * jnp.sum(column.spread(mixed))
+        for m, (_, atom_gradient, _) in enumerate(triples, len(columns)):
+            laplacian += 2 * column.spread(along(slope, m)(*arguments)) @ atom_gradient
+    for m, (_, atom_gradient, atom_laplacian) in enumerate(triples, len(columns)):
         slope = along(terms, m)
         total = jnp.sum(slope(*arguments))
         gradient += total * atom_gradient
         laplacian += total * atom_laplacian
-        for n, (_, other_gradient, _) in enumerate(triples, len(spans)):
+        for n, (_, other_gradient, _) in enumerate(triples, len(columns)):
             curvature = jnp.sum(along(slope, n)(*arguments))
             laplacian += curvature * (atom_gradient @ other_gradient)
     return value, gradient, laplacian
+
+
+class _Column:
+    """One entry of every term's window, where terms are differentiated in coordinates `over`."""
+
+    def __init__(self, entry: Entry, inner: Reading, over: range):
+        self.entry, self.over = entry, over
+        lane, first = inner.lanes[entry.index], inner.layout.family_range.start
+        self.span = range(first + lane.start + entry.offset, first + lane.stop + entry.offset)
+        self.positions = first + inner.numbers(entry)
+
+    @property
+    def inside(self) -> range:
+        """The part of the span that is differentiated in."""
+        return range(max(self.span.start, self.over.start), min(self.span.stop, self.over.stop))
+
+    @property
+    def is_outside(self) -> bool:
+        return self.entry.through is None and not self.inside
+
+    def may_coincide(self, other: "_Column") -> bool:
+        """Whether a term may read one coordinate in both columns."""
+        if self.entry.through == other.entry.through:
+            return self.entry.through is not None and not self.entry.through.distinct
+        return True
+
+    def spread(self, values: Float[Array, " terms"]) -> Float[Array, " over"]:
+        """The sum of the terms' values at each coordinate."""
+        zeros, start = jnp.zeros(len(self.over), values.dtype), self.over.start
+        if self.entry.through is None:
+            a, b = self.inside.start, self.inside.stop
+            return zeros.at[a - start : b - start].add(
+                values[a - self.span.start : b - self.span.start]
+            )
+        place = self.positions - start
+        return zeros.at[jnp.where(place < 0, len(self.over), place)].add(values, mode="drop")
 
 
 # Restriction.
@@ -220,8 +288,10 @@ Moving: TypeAlias = Callable[[Array, Array], Array]
 class _Moved:
     """The point as some of its coordinates move."""
 
-    def __init__(self, at: Reading, directions: CoordinateDirections):
-        self.at, self.directions = at, directions
+    def __init__(
+        self, at: Reading, directions: CoordinateDirections, inverses: Mapping[str, Inverse]
+    ):
+        self.at, self.directions, self.inverses = at, directions, inverses
         self.order = jnp.argsort(directions.indices)
         self.sorted = directions.indices[self.order]
 
@@ -262,22 +332,19 @@ class _Moved:
     def window_sum(self, atom: Sum) -> Moving:
         """S(x) + sum over touched terms of term(x + V s) - term(x)."""
         at, (start, stop) = self.at, atom.bounds
-        offsets, first = window(atom.body, atom.index), at.layout.family_range.start
-        if not offsets:
+        entries, first = window(atom.body, atom.index), at.layout.family_range.start
+        if not entries:
             total = at.value(atom)
             return lambda s, _: total
-        numbers, counted = self.touched(offsets, start, stop, first)
+        numbers, counted = self.touched(entries, start, stop, first)
         lane = Lane(start, stop, 0, numbers)
-        positions = [first + numbers + offset for offset in offsets]
+        inner = at.bound(atom.index, lane)
+        positions = [first + inner.numbers(entry) for entry in entries]
         still = [at.x[position] for position in positions]
         moving = [self.lookup(position) for position in positions]
-        family = at.layout.family or ""
 
         def terms(windows: list[Array]) -> Array:
-            known: dict[Node, Array] = {
-                Entry(atom.index, offset, family): entries
-                for offset, entries in zip(offsets, windows, strict=True)
-            }
+            known: dict[Node, Array] = dict(zip(entries, windows, strict=True))
             reading = Reading(
                 at.layout, at.parameters, at.x, known=known, lanes={atom.index: lane}, depth=1
             )
@@ -287,24 +354,34 @@ class _Moved:
 
         def value(_: Array, shift: Array) -> Array:
             windows = [
-                entries + jnp.where(hit, shift[direction], 0)
-                for entries, (direction, hit) in zip(still, moving, strict=True)
+                values + jnp.where(hit, shift[direction], 0)
+                for values, (direction, hit) in zip(still, moving, strict=True)
             ]
             return rest + jnp.sum(terms(windows))
 
         return value
 
     def touched(
-        self, offsets: tuple[int, ...], start: int, stop: int, first: int
+        self, entries: tuple[Entry, ...], start: int, stop: int, first: int
     ) -> tuple[Int[Array, " terms"], Bool[Array, " terms"]]:
         """Numbers of terms, and which of them count: each moved term does exactly once."""
         indices = self.directions.indices
-        if indices.size * len(offsets) >= stop - start:
+        most = sum(self.inverses[e.through.name].most if e.through else 1 for e in entries)
+        if indices.size * most >= stop - start:
             every = jnp.arange(start, stop)
             return every, jnp.ones(every.shape, bool)
-        numbers = jnp.concatenate([indices - first - offset for offset in offsets])
+        numbers = jnp.concatenate([self.reading(entry, indices - first, stop) for entry in entries])
         numbers = jnp.sort(numbers)
         fresh = jnp.concatenate([jnp.ones(1, bool), numbers[1:] != numbers[:-1]])
         counted = fresh & (numbers >= start) & (numbers < stop)
         # A number that does not count still has to be that of a term: it is evaluated all the same.
         return jnp.clip(numbers, start, stop - 1), counted
+
+    def reading(
+        self, entry: Entry, numbers: Int[Array, " directions"], nowhere: int
+    ) -> Int[Array, " terms"]:
+        """The terms whose `entry` is one of the family's with these numbers, or `nowhere`."""
+        if entry.through is None:
+            return numbers - entry.offset
+        places, there = self.inverses[entry.through.name].places(numbers)
+        return jnp.where(there, places - entry.offset, nowhere).ravel()

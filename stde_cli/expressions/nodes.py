@@ -2,6 +2,7 @@
 
 A node remembers the column that it was read from, for messages; two nodes that differ in it alone
 are equal. Numbers of family entries count from 0 here: `Entry("i", 1)` is the entry after number i.
+Those that an index list holds count from 1, as in the text.
 A node with an index that no `Sum` around it binds stands for one value for each number: it is how
 vectors are written. Bound indices are named i, j, k ... by depth, whatever the user called them.
 """
@@ -47,11 +48,25 @@ class Number(Node):
 
 
 @dataclass(frozen=True)
+class IndexList:
+    """A parameter that lists numbers of entries: p of x[p[i]].
+
+    Attributes:
+        name: the parameter.
+        distinct: whether it holds no number twice.
+    """
+
+    name: str
+    distinct: bool = field(compare=False)
+
+
+@dataclass(frozen=True)
 class Place:
-    """A number, or an index plus an offset; numbers count from 0."""
+    """A number, or an index plus an offset; or what `through` lists there."""
 
     index: str | None
     offset: int
+    through: IndexList | None = None
 
 
 @dataclass(frozen=True)
@@ -72,11 +87,12 @@ class Coordinate(Node):
 
 @dataclass(frozen=True)
 class Entry(Node):
-    """The family's entry number index + offset."""
+    """The family's entry number index + offset; or the one that `through` lists there."""
 
     index: str
     offset: int
     family: str = field(compare=False)
+    through: IndexList | None = None
 
 
 @dataclass(frozen=True)
@@ -274,6 +290,16 @@ def free(node: Node) -> frozenset[str]:
     return frozenset().union(*map(free, node.children))
 
 
+def index_lists(node: Node) -> frozenset[str]:
+    """The parameters that entries of the point or of other parameters are read through."""
+    found: set[str] = set()
+    for part in node.walk():
+        places = part.places if isinstance(part, Parameter) else ()
+        places += (part,) if isinstance(part, Entry) else ()
+        found |= {place.through.name for place in places if place.through}
+    return frozenset(found)
+
+
 def contains(node: Node, kinds: type[Node] | tuple[type[Node], ...]) -> bool:
     """Whether a node of these kinds is in `node`."""
     return any(isinstance(part, kinds) for part in node.walk())
@@ -293,8 +319,8 @@ def render(node: Node) -> str:
             return f"{name}[{', '.join(map(_place, places))}]" if places else name
         case Coordinate(label=label):
             return label
-        case Entry(index, offset, family):
-            return f"{family}[{_place(Place(index, offset))}]"
+        case Entry(index, offset, family, through):
+            return f"{family}[{_place(Place(index, offset, through))}]"
         case Unknown():
             return "u"
         case Source():
@@ -320,5 +346,7 @@ def render(node: Node) -> str:
 
 def _place(place: Place) -> str:
     if place.index is None:
-        return str(place.offset + 1)
-    return place.index + (f"{place.offset:+d}" if place.offset else "")
+        number = str(place.offset + 1)
+    else:
+        number = place.index + (f"{place.offset:+d}" if place.offset else "")
+    return f"{place.through.name}[{number}]" if place.through else number

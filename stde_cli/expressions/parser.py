@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,12 +38,14 @@ from stde_cli.expressions.faults import ExpressionError, fault, nearest
 from stde_cli.expressions.layout import FUNCTIONS, OPERATORS, Layout, is_reserved
 from stde_cli.expressions.nodes import (
     Add,
+    Bounds,
     Coordinate,
     Derivative,
     Drift,
     Entry,
     GradientEntry,
     GradNorm2,
+    IndexList,
     Laplacian,
     Node,
     Number,
@@ -106,7 +108,8 @@ def parse(
     Args:
         text: the expression; a number of YAML will do.
         layout: what the point's entries are called.
-        parameters: numbers, vectors and matrices by name; only their shapes matter here.
+        parameters: numbers, vectors and matrices by name; but for index lists, which must be
+            concrete, only their shapes matter here.
         where: the config key that the text stands at, for messages.
         allow: "u" where the unknown and its derivatives may occur, "f" where the source may.
 
@@ -205,13 +208,15 @@ class _Range:
     """A bound index, and the numbers that everything read at it allows so far."""
 
     lane: str
-    start: int | None = None
-    stop: int | None = None
+    used: list[tuple[str, int, int]] = field(default_factory=list)
+    """What is read at it: a name, its number of entries, and the offset."""
 
-    def use(self, offset: int, length: int) -> None:
-        low, high = -offset, length - offset
-        self.start = low if self.start is None else max(self.start, low)
-        self.stop = high if self.stop is None else min(self.stop, high)
+    @property
+    def bounds(self) -> Bounds:
+        return (
+            max(-offset for _, _, offset in self.used),
+            min(length - offset for _, length, offset in self.used),
+        )
 
 
 class _Reader:
@@ -229,6 +234,7 @@ class _Reader:
         self.text, self.layout, self.where, self.allow = text, layout, where, allow
         self.shapes = {name: np.shape(value) for name, value in parameters.items()}
         self.shift = shift
+        self.parameters, self.index_lists = parameters, set[str]()
         self.indices: dict[str, _Range] = {}
         self.lanes: list[str] = []
         self.bound = 0
@@ -485,9 +491,32 @@ class _Reader:
         column = self.column(tree)
         if name != self.layout.family:
             return Parameter(name, read, column=column)
-        if read[0].index is None:
-            return self.entry(tree, str(read[0].offset + 1))
-        return Entry(read[0].index, read[0].offset, name, column=column)
+        index, offset, through = read[0].index, read[0].offset, read[0].through
+        if index is None:
+            return self.entry(tree, str(offset + 1))
+        return Entry(index, offset, name, through, column=column)
+
+    def through(self, tree: ast.Subscript, name: str, length: int) -> Place:
+        """The place that an index list gives: p[i] of x[p[i]]."""
+        listed = tree.value
+        if not isinstance(listed, ast.Name) or len(self.shapes.get(listed.id, ())) != 1:
+            why = "only a list of whole numbers can stand before [ ] within [ ]"
+            raise self.fault(tree, why, "give it as a parameter p, and write x[p[i]]")
+        numbers = np.asarray(self.parameters[listed.id])
+        if numbers.dtype.kind not in "iu":
+            why = f"{listed.id} must hold whole numbers alone to stand within [ ]"
+            raise self.fault(tree, why, f"give numbers from 1 to {length}")
+        wrong = numbers[(numbers < 1) | (numbers > length)]
+        if wrong.size:
+            why = f"{listed.id} holds {wrong[0]}, and {name} has no entry {wrong[0]}"
+            raise self.fault(tree, why, f"its entries are numbered 1 to {length}")
+        self.index_lists.add(listed.id)
+        place = self.place(tree.slice, listed.id, numbers.size)
+        if place.through:
+            raise self.fault(tree.slice, "an index list cannot be read through another")
+        if place.index is None:
+            return Place(None, int(numbers[place.offset]) - 1)
+        return replace(place, through=IndexList(listed.id, np.unique(numbers).size == numbers.size))
 
     def place(self, tree: ast.expr, name: str, length: int) -> Place:
         """A number, or an index that a sum binds, plus or minus a number."""
@@ -499,6 +528,8 @@ class _Reader:
                 return Place(None, number - 1)
             case ast.Name(id=index):
                 return self.indexed(tree, index, 0, name, length)
+            case ast.Subscript():
+                return self.through(tree, name, length)
             case ast.BinOp(
                 left=ast.Name(id=index),
                 op=ast.Add() | ast.Sub() as op,
@@ -507,7 +538,9 @@ class _Reader:
                 offset = number if isinstance(op, ast.Add) else -number
                 return self.indexed(tree, index, offset, name, length)
         raise self.fault(
-            tree, "only a number or index ± number can stand in [ ]", "write x[3] or x[i+1]"
+            tree,
+            "only a number or index ± number can stand in [ ]",
+            "write x[3], x[i+1] or x[p[i]]",
         )
 
     def indexed(self, tree: ast.expr, index: str, offset: int, name: str, length: int) -> Place:
@@ -516,7 +549,7 @@ class _Reader:
             raise self.fault(tree, f"the index {index} belongs to no sum", mend)
         if abs(offset) >= length:
             raise self.fault(tree, f"the offset is too large: {name} has {length} entries")
-        self.indices[index].use(offset, length)
+        self.indices[index].used.append((name, length, offset))
         return Place(self.indices[index].lane, offset)
 
     # Functions and operators.
@@ -579,13 +612,25 @@ class _Reader:
         finally:
             del self.indices[name]
             self.bound -= 1
-        if used.start is None or used.stop is None:
+        if not used.used:
             raise self.fault(
                 index, f"the index {name} is not used", f"write x[{name}] within the sum"
             )
-        if used.start >= used.stop:
+        start, stop = used.bounds
+        if start >= stop:
             raise self.fault(tree, f"the sum over {name} has no term", "offsets exceed the vectors")
-        return sum_over(used.lane, (used.start, used.stop), body)
+        self.check_lengths(tree, used)
+        return sum_over(used.lane, (start, stop), body)
+
+    def check_lengths(self, tree: ast.Call, used: _Range) -> None:
+        """An index list may not be cut short, or cut others short, but by the window's width."""
+        lists = [item for item in used.used if item[0] in self.index_lists]
+        offsets = [offset for _, _, offset in used.used]
+        for name, length, _ in lists:
+            for other, size, _ in used.used:
+                if abs(length - size) > max(offsets) - min(offsets):
+                    why = f"{name} lists {length} entries, and {other} has {size}"
+                    raise self.fault(tree, why, "give lists of the same length")
 
     def call_dot(self, tree: ast.Call) -> Node:
         self.count(tree, 2)
@@ -633,6 +678,9 @@ class _Reader:
             match self.read(argument):
                 case Coordinate(position):
                     fixed.append(position)
+                case Entry(through=IndexList()):
+                    why = "u is differentiated at an index, not at what a list holds there"
+                    raise self.fault(argument, why, "write x[i]")
                 case Entry(index, offset):
                     moving.append((index, offset))
                 case _:

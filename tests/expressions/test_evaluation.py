@@ -27,6 +27,7 @@ from stde_cli.expressions import (
 from tests.expressions.cases import DIM, FAMILY, NAMED, PARAMETERS, point, read, read_derivative
 
 C, A, B, NU = (np.asarray(PARAMETERS[name]) for name in ("c", "A", "B", "nu"))
+P, Q = (np.asarray(PARAMETERS[name]) - 1 for name in "pq")
 SHORT = np.asarray(PARAMETERS["short"])
 
 
@@ -76,6 +77,10 @@ VALUES = {
     "sum(j, sum(i, sum(k, sin(x[i]*x[j]*A[j,k]))))": lambda t, x: np.sin(
         x[:, None, None] * x[None, :, None] * A[None]
     ).sum(),
+    "x[p[2]] - c[q[5]]": lambda t, x: x[P[1]] - C[5],
+    "sum(i, c[i]*sin(x[p[i]] + x[p[i+1]]))": lambda t, x: C[:-1] @ np.sin(x[P[:-1]] + x[P[1:]]),
+    "sum(i, A[p[i], q[i]]*c[q[i]]*p[i])": lambda t, x: (A[P, Q] * C[Q]) @ (P + 1),
+    "sum(i, sum(j, x[q[i]]*A[i, p[j]]*x[j]**2))": lambda t, x: x[Q] @ A[:, P] @ x**2,
     "dot(x, c)": lambda t, x: x @ C,
     "norm2(x - c)": lambda t, x: ((x - C) ** 2).sum(),
     "dot(sin(x)*t, c/2 + 1)": lambda t, x: np.sin(x) * t @ (C / 2 + 1),

@@ -26,6 +26,13 @@ FIELDS = [
     "dot(x, A @ x)*t",
     "sum(i, max(x[i], 0.6)*sech(x[i]))",
     "sum(i, c[i])*t",
+    # Through index lists: a permutation, and one that holds a number thrice and lacks others.
+    "(1 - norm2(x))*sum(i, c[i]*sin(x[p[i]] + cos(x[p[i+1]]) + x[p[i+1]]*cos(x[p[i]])))",
+    "sum(i, x[q[i]]**2*sin(x[q[i+1]]*x[i]))",
+    "sum(i, c[q[i]]*x[i]*exp(x[p[i]]*x[q[i]]))*t",
+    "sum(i, x[two[i]]*norm2(x)*pair[i])",
+    "sum(i, sum(j, x[p[i]]*x[q[j]]**2*sin(x[p[j]] + A[p[i], q[j]])))",
+    "x[p[3]]*sum(i, x[two[i]])",
 ]
 
 
@@ -49,7 +56,7 @@ def test_value_gradient_and_laplacian(float64, text):
 
 
 @pytest.mark.parametrize("over", [range(7), range(3, 5), range(1)])
-@pytest.mark.parametrize("text", [FIELDS[5], FIELDS[7], FIELDS[8]])
+@pytest.mark.parametrize("text", [FIELDS[5], FIELDS[7], FIELDS[8], FIELDS[14]])
 def test_over_other_coordinates(float64, text, over):
     check_triple(field(text), point(), over)
 
@@ -112,11 +119,36 @@ def test_each_touched_term_counts_once_far_from_dense(float64, window):
         np.testing.assert_allclose(actual, expected, rtol=1e-11, err_msg=str(indices))
 
 
-def test_nothing_of_size_directions_times_dim_is_formed():
+@pytest.mark.parametrize("window", ["x[p[i]]*x[p[i+1]]", "x[q[i]] + t*0 + x[i]*x[q[i-1]]"])
+def test_terms_are_found_through_index_lists(float64, window):
+    layout, generator = Layout(("t", ("x", 60))), np.random.default_rng(5)
+    parameters = {
+        "w": generator.standard_normal(60),
+        "p": generator.permutation(60) + 1,
+        # Some numbers thrice, and many not at all.
+        "q": np.concatenate([np.repeat(generator.choice(40, 10) + 1, 3), np.arange(31, 61)]),
+    }
+    u = Field.parse(f"sum(i, w[i]*sin({window}))", layout, parameters, where="solution")
+    x = point(layout)
+
+    @jax.jit
+    def both(indices, lengths, s):
+        v = coordinate_directions([0] * 4)
+        v = eqx.tree_at(lambda v: (v.indices, v.lengths), v, (indices, lengths))
+        return u.restrict(x, v)(s), u(v.displace(x, s))
+
+    listed = parameters["q"][[0, 3, 3, 40]].tolist()
+    for indices in [listed, [1, 1, 60, 0], *generator.integers(0, 61, (10, 4)).tolist()]:
+        actual, expected = both(jnp.array(indices), *generator.standard_normal((2, 4)))
+        np.testing.assert_allclose(actual, expected, rtol=1e-11, err_msg=str(indices))
+
+
+@pytest.mark.parametrize("window", ["x[i]*x[i+1]", "x[p[i]]*x[p[i+1]]"])
+def test_nothing_of_size_directions_times_dim_is_formed(window):
     dim, count = 3000, 8
     layout = Layout((("x", dim),))
-    parameters = {"w": np.ones(dim)}
-    text = "(1 - norm2(x))*sum(i, w[i]*sin(x[i]*x[i+1]))"
+    parameters = {"w": np.ones(dim), "p": np.random.default_rng(1).permutation(dim) + 1}
+    text = f"(1 - norm2(x))*sum(i, w[i]*sin({window}))"
     u = Field.parse(text, layout, parameters, where="solution")
     directions = coordinate_directions(list(range(0, 8 * count, 8)))
 
@@ -124,7 +156,7 @@ def test_nothing_of_size_directions_times_dim_is_formed():
         return jax.jacfwd(jax.jacfwd(u.restrict(x, directions)))(jnp.zeros(count))
 
     jaxpr = jax.make_jaxpr(second)(jnp.ones(dim))
-    assert max(np.prod(shape) for shape in jaxpr_shapes(jaxpr.jaxpr)) <= dim
+    assert max(np.prod(shape) for shape in jaxpr_shapes(jaxpr.jaxpr)) <= dim + 1
 
     def triple(x):
         return u.value_gradient_laplacian(x, layout.family_range)

@@ -136,6 +136,22 @@ REFUSED = {
     "sum(x1)": (1, "sum takes 2 arguments, not 1"),
     "sin(t, t)": (1, "sin takes 1 argument, not 2"),
     "min(t)": (1, "min takes 2 arguments, not 1"),
+    # Index lists.
+    "x[c[1]]": (3, "c must hold whole numbers alone"),
+    "sum(i, x[half[i]])": (10, "half must hold whole numbers alone"),
+    "sum(i, x[zero[i]])": (10, "zero holds 0, and x has no entry 0"),
+    "sum(i, pair[p[i]])": (
+        13,
+        "p holds 3, and pair has no entry 3",
+    ),
+    "x[two[3]]": (7, "two has no entry 3"),
+    "x[A[1]]": (3, "give it as a parameter p"),
+    "x[x[1]]": (3, "give it as a parameter p"),
+    "sum(i, x[p[q[i]]])": (12, "cannot be read through another"),
+    "sum(i, c[i]*x[two[i]])": (1, "two lists 2 entries, and c has 6"),
+    "sum(i, pair[i]*x[p[i+1]])": (1, "p lists 6 entries, and pair has 2"),
+    "sum(i, partial(u, x[p[i]]))": (19, "not at what a list holds there"),
+    "diff(sum(i, x[p[i]]**2), x3)": (13, "cannot be differentiated in a numbered"),
     # The unknown.
     "laplacian(t)": (11, "takes u itself"),
     "laplacian(laplacian(u))": (11, "write biharmonic"),

@@ -28,6 +28,7 @@ from stde_cli.expressions import (
     evaluate_vector,
 )
 from stde_cli.expressions.algebra import partial
+from stde_cli.expressions.evaluation import as_arrays
 from stde_cli.expressions.linear import is_constant, linear_terms
 from stde_cli.expressions.nodes import Number, Unknown, contains
 from stde_cli.problem import operators as op
@@ -62,7 +63,7 @@ class Equation(eqx.Module):
 
     def __init__(self, node: Node, layout: Layout, parameters: Mapping[str, Any], *, where: str):
         self.layout = layout
-        self.parameters = {k: jnp.asarray(v, float) for k, v in parameters.items()}
+        self.parameters = as_arrays(parameters, node)
         made = _Operators(layout, self.parameters, where)
         counts = Counter(part for part in node.walk() if isinstance(part, Derivative))
         once = [d for d, times in counts.items() if times == 1 and made.is_exact(d)]

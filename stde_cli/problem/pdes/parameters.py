@@ -1,12 +1,17 @@
 """Arrays for the parameters of a PDE, by a seed of their own: the same for every run."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 def normal(shape: int | list[int], seed: int = 0) -> Float[np.ndarray, "..."]:
     """Independent standard normal numbers."""
     return np.random.default_rng(seed).standard_normal(shape)
+
+
+def permutation(count: int, seed: int = 0) -> Int[np.ndarray, " count"]:
+    """The numbers 1 to `count` in random order: an index list, as p of x[p[i]]."""
+    return np.random.default_rng(seed).permutation(count) + 1
 
 
 def positive_definite(

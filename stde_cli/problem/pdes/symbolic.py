@@ -282,7 +282,10 @@ def _is_positive(value: Any) -> bool:
 
 def _number(name: str, value: Any) -> Any:
     try:
-        array = np.asarray(value, float) if isinstance(value, Sequence) else value
+        array = np.asarray(value) if isinstance(value, Sequence) else value
+        # Index lists stay what they are: single precision would spoil large whole numbers.
+        if isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "iu":
+            return array
         found = jnp.asarray(array, float)
     except (TypeError, ValueError) as error:
         why = "is not a number, a list or a matrix of numbers"

@@ -19,6 +19,8 @@ from stde_cli.config.build import abstract_state
 from stde_cli.estimators import STDE, Exact
 from stde_cli.objective.losses import Residual
 from stde_cli.problem.domains import Ball, Box, Gaussian, Product
+from stde_cli.problem.pdes import parameters
+from stde_cli.problem.pdes.solutions import TwoBody
 from stde_cli.problem.pdes.symbolic import Symbolic
 from stde_cli.system.errors import UsageError
 from stde_cli.system.prng import make_key
@@ -179,6 +181,27 @@ def test_a_gradient_takes_no_other_derivative_for_its_own(float64: None) -> None
     np.testing.assert_allclose(pde.lhs(x, cubic(x), known), expected, rtol=1e-12)
     with pytest.raises(UsageError, match=r"can be read as partial\(u, x, x\) or as"):
         symbolic("u_xx", {"x": [0, 1], "xx": [0, 1]}, dim=2)
+
+
+def test_two_body_over_a_random_permutation(float64: None) -> None:
+    dim, c, a, b = 9, _random.standard_normal(8), "x[p[i]]", "x[p[i+1]]"
+    order = parameters.permutation(dim, seed=3)
+    assert sorted(order) == list(range(1, dim + 1))
+    assert list(order) != sorted(order)
+    np.testing.assert_array_equal(order, parameters.permutation(dim, seed=3))
+    pde = symbolic(
+        "laplacian(u) + sin(u) - f",
+        {"x": {"ball": 1}},
+        dim=dim,
+        parameters={"c": c, "p": order},
+        solution=f"(1 - norm2(x))*sum(i, c[i]*sin({a} + cos({b}) + {b}*cos({a})))",
+    )
+    straight = eqx.tree_at(lambda s: s.coefficients, TwoBody(dim, key=make_key(0)), jnp.asarray(c))
+    x = pde.domain.sample_interior(3, key=make_key(2))
+    values, laplacians = jax.vmap(straight.value_and_laplacian)(x[:, order - 1])
+    assert pde.solution is not None
+    np.testing.assert_allclose(jax.vmap(pde.solution)(x), values, rtol=1e-12)
+    np.testing.assert_allclose(jax.vmap(pde.source)(x), laplacians + jnp.sin(values), rtol=1e-11)
 
 
 class Parts:
