@@ -13,7 +13,7 @@ PACKAGE = Path(stde_cli.__file__).parent
 
 # From the bottom up; in each room its files and folders, from the bottom up.
 ROOMS = {
-    "system": "errors interrupts resources environment types prng",
+    "system": "errors files interrupts resources environment types prng",
     "autodiff": "directions restriction taylor",
     "expressions": "layout nodes faults evaluation algebra parser linear field",
     "problem": "domains operators constraints pdes",
@@ -24,8 +24,8 @@ ROOMS = {
     "training": "schedules least_squares start state step loop checkpoint initialisation",
     "config": "schema validate build saved",
     "jobs": "estimate trained solve run plans benchmarks",
-    "cli": """main arguments hydra_errors hydra_app solve resume evaluate predict plan bench list
-        doctor completion""",
+    "cli": """main arguments hydra_errors sweeps hydra_app solve resume evaluate predict plan bench
+        list doctor completion""",
 }
 # The package's face: names that all may use, or that none of the rooms may.
 VERSION, FACE = "_version", ("__init__", "__main__", "pdes")

@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from stde_cli.cli import sweeps
 from stde_cli.cli.hydra_errors import explain, nameless_choice
 from stde_cli.cli.main import look_for_classes_in
 from stde_cli.config.schema import register
@@ -43,6 +44,7 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
         ordered = _flags_first(command, arguments)
     except SystemExit as stop:
         return int(stop.code or 0)
+    _refuse_other_places(ordered)
     register()
     guarded = _Task(command, task)
     application = hydra.main(
@@ -51,7 +53,8 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
     # Hydra would print its own errors, in several lines; told so, it raises them instead.
     environment = mock.patch.dict(os.environ, HYDRA_FULL_ERROR="1")
     line = [f"stde {command}", *ordered]
-    with environment, mock.patch.object(sys, "argv", line):
+    typed = mock.patch.object(sys, "argv", line)
+    with environment, typed, sweeps.signals_passed_on():
         try:
             if {"-m", "--multirun"} & set(arguments):
                 line.append(_short_names(arguments))
@@ -106,6 +109,19 @@ def _flags_first(command: str, arguments: list[str]) -> list[str]:
     return [*flags, *options.overrides]
 
 
+_PLACES = ("hydra.run.dir", "hydra.sweep.subdir", "hydra.job.chdir")
+
+
+def _refuse_other_places(arguments: list[str]) -> None:
+    """Hydra's own settings of where a run is kept, which `run_dir` is for."""
+    for argument in arguments:
+        key, _, value = argument.lstrip("+~").partition("=")
+        if key in _PLACES:
+            why = "a run is kept in its run_dir, and paths are those of where the command is given"
+            mend = "give run_dir=..., or for the directory of a sweep hydra.sweep.dir=..."
+            raise UsageError(key, value, why, mend)
+
+
 def choices(hydra_config: Any) -> dict[str, str]:
     """The name chosen in each group of ours."""
     return {
@@ -136,11 +152,13 @@ class _Task:
     """The task, with errors kept from Hydra's own reporting in a single run.
 
     In a sweep they are raised: Hydra, or the launcher's other processes, let the remaining jobs run
-    and raise the first error at the end. An interrupt ends the sweep.
+    and raise the first error at the end. An interrupt ends the sweep; another process of it, which
+    has been interrupted, takes up none of the remaining jobs.
     """
 
     def __init__(self, command: str, task: Callable[[DictConfig], float | None]):
         self._command, self._task, self._here = command, task, Path.cwd()
+        self._process = os.getpid()
         self.error: StdeError | None = None
 
     @property
@@ -153,15 +171,22 @@ class _Task:
         hydra_config = HydraConfig.get()
         with open_dict(config):
             config.choices = choices(hydra_config)
+        if sweeps.stopped.is_set():
+            return None
         try:
             return self._guarded(config)
         except StdeError as error:
             if hydra_config.mode == RunMode.RUN:
                 self.error = error
                 return None
-            if isinstance(error, Interrupted):
+            if not isinstance(error, Interrupted):
+                raise
+            if os.getpid() == self._process:
                 raise KeyboardInterrupt from error
-            raise
+            # An error would make the launcher end the others in the middle of their saves.
+            print(f"job {hydra_config.job.num}: {error}")
+            sweeps.stopped.set()
+            return None
 
     def _guarded(self, config: DictConfig) -> float | None:
         try:

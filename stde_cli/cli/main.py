@@ -1,13 +1,16 @@
 """`stde COMMAND ...`: find the command, run it, turn its errors into one line and a status."""
 
 import importlib
+import multiprocessing
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from stde_cli import __version__
 from stde_cli.system.errors import Interrupted, StdeError, UsageError
+from stde_cli.system.interrupts import SIGNALS
 
 COMMANDS = {
     "solve": "train one PDE; -m sweeps over several values",
@@ -21,8 +24,8 @@ COMMANDS = {
     "completion": "the tab completion of bash, zsh or fish",
 }
 
-_INTERRUPTED = (130, 143)
-"""The statuses of a process that SIGINT or SIGTERM ends."""
+_INTERRUPTED = tuple(128 + number for number in SIGNALS)
+"""The statuses of a process that a signal ends."""
 
 _HELP = """\
 Solve high-dimensional and high-order PDEs by the Stochastic Taylor Derivative Estimator.
@@ -70,10 +73,11 @@ def program() -> NoReturn:
     # Processes that a sweep starts with python -m would look in their directory first.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     status = main()
-    if status in _INTERRUPTED:
+    if status in _INTERRUPTED and not multiprocessing.active_children():
         # A computation that was left goes on in XLA's threads: Python would wait for its end.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # The terminal may be gone.
+                stream.flush()
         os._exit(status)
     sys.exit(status)
 
@@ -105,7 +109,8 @@ def look_for_classes_in(directory: Path) -> None:
 
 
 def _fail(message: str, status: int, detail: str = "") -> int:
-    print(f"stde: {' '.join(message.split())}", file=sys.stderr)
-    if detail:
-        print(detail, file=sys.stderr)
+    with suppress(OSError):  # The terminal may be gone.
+        print(f"stde: {' '.join(message.split())}", file=sys.stderr)
+        if detail:
+            print(detail, file=sys.stderr)
     return status

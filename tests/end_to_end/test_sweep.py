@@ -1,9 +1,14 @@
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import SMALL, stde_anew
+from tests.end_to_end.command import SMALL, environment, stde_anew
 
 
 def summaries(where: Path) -> list[dict]:
@@ -30,3 +35,35 @@ def test_a_failing_job_is_named_and_the_others_run(tmp_path: Path) -> None:
     assert "job 0: train.points=0" in outcome.err
     assert "Traceback" not in outcome.err
     assert [s["status"] for s in summaries(tmp_path)] == ["finished"]
+
+
+def test_a_sweep_in_processes_saves_before_it_stops(tmp_path: Path) -> None:
+    """Two jobs at work, and two that wait for them and do not begin."""
+    long = (*SMALL, "steps=10000000", "evaluation.every=10000000", "train.log_every=10")
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep")
+    command = [sys.executable, "-m", "stde_cli", "solve", "-m", *long, *launcher, "seed=0,1,2,3"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for _ in range(3000):
+        rows = [f for f in (tmp_path / "sweep").glob("*/metrics.jsonl") if f.stat().st_size]
+        if len(rows) == 2 or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    # As Ctrl-C does: to all of them.
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    assert err.count("\n") == 1, err
+    assert "hydra.sweep.dir=sweep and resume=auto" in err
+    files = sorted((tmp_path / "sweep").glob("*/summary.json"))
+    found = [json.loads(file.read_text()) for file in files]
+    assert [s["status"] for s in found] == ["interrupted"] * 2
+    for file, summary in zip(files, found, strict=True):
+        assert (file.parent / "checkpoints" / str(summary["steps"])).is_dir()
