@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stde_cli.cli.arguments import Parser, told_as
 from stde_cli.runs.directory import RunDirectory
-from stde_cli.system.errors import Interrupted
+from stde_cli.system.errors import Interrupted, UsageError
 from stde_cli.system.interrupts import Interrupts
 
 
@@ -61,8 +61,11 @@ def main(arguments: list[str]) -> int:
                     name = interrupts.received.name
                     raise Interrupted(f"stopped by {name}; nothing written", interrupts.received)
             values.close()
-        except BaseException:
+        except BaseException as error:
             values.abandon()
+            if isinstance(error, OSError):
+                why = f"cannot be written ({error.strerror})"
+                raise UsageError("--out", options.out, why) from error
             raise
     if predictor.warning:
         print(f"stde: warning: {predictor.warning}", file=sys.stderr)

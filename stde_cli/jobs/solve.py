@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
+from jax.errors import JaxRuntimeError
 from omegaconf import DictConfig, OmegaConf
 
 from stde_cli.config.build import Built, abstract_state, build, build_tracker, configured_jax
@@ -157,7 +158,8 @@ class _Session:
             except BaseException as error:
                 stopped = isinstance(error, Interrupted | KeyboardInterrupt)
                 self._end("interrupted" if stopped else "failed")
-                if "RESOURCE_EXHAUSTED" in str(error):
+                # A full disk exhausts a resource, too, and has been explained.
+                if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
                     asked = str(error).splitlines()[0]
                     why = f"out of memory ({asked})"
                     raise UsageError("dim", config.dim, why, _SMALLER) from error

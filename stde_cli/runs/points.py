@@ -3,6 +3,7 @@
 import csv
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TextIO, runtime_checkable
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from stde_cli.system.errors import UsageError
+from stde_cli.system.files import reserve
 
 Batch = Float[np.ndarray, "points dim"]
 
@@ -106,7 +108,12 @@ class ValuesWriter(Protocol):
 
     def write(self, rows: Float[np.ndarray, "points columns"]) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """
+        Raises:
+            OSError: here and in `write`: there is no room for the values.
+        """
+        ...
 
     def abandon(self) -> None: ...
 
@@ -138,7 +145,8 @@ class _Writer(ABC):
         self._partial.replace(self._path)
 
     def abandon(self) -> None:
-        self._finish()
+        with suppress(OSError):
+            self._finish()
         self._partial.unlink(missing_ok=True)
 
     @abstractmethod
@@ -151,9 +159,16 @@ class _NpyWriter(_Writer):
 
     def __init__(self, path: Path, count: int, columns: Sequence[str]):
         super().__init__(path)
-        self._array = np.lib.format.open_memmap(
-            self._partial, mode="w+", dtype=np.float64, shape=(count, len(columns))
-        )
+        try:
+            self._array = np.lib.format.open_memmap(
+                self._partial, mode="w+", dtype=np.float64, shape=(count, len(columns))
+            )
+            # A write to memory that the disk has no room for would end the process.
+            with self._partial.open("r+b") as file:
+                reserve(file, self._partial.stat().st_size)
+        except OSError:
+            self._partial.unlink(missing_ok=True)
+            raise
         self._row = 0
 
     def write(self, rows: np.ndarray) -> None:

@@ -1,8 +1,6 @@
 """Checkpoints of the trainer's state, in orbax's format. Imported only where one is used."""
 
-import errno
 import logging
-import os
 import shutil
 import sys
 import tempfile
@@ -16,6 +14,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import LatestN
 
 from stde_cli.system.errors import RunFailed, UsageError
+from stde_cli.system.files import reserve
 from stde_cli.training.state import TrainerState, is_array
 
 # Orbax reports every save on the root logger's level; what a user must know is said by us.
@@ -74,7 +73,9 @@ class Checkpoints:
             raise RunFailed(f"parameters are not finite after step {step}; {self.kept()}")
         arrays = _named_arrays(state)
         try:
-            _reserve(self.directory, sum(array.nbytes for array in arrays.values()))
+            # Asked for first: orbax's writers would each report the failure in their own way.
+            with tempfile.TemporaryFile(dir=self.directory) as file:
+                reserve(file, sum(array.nbytes for array in arrays.values()))
             self._manager.save(step, args=ocp.args.StandardSave(arrays))
             self._manager.wait_until_finished()
         except (OSError, ValueError, RuntimeError) as error:
@@ -181,18 +182,6 @@ def _read(run: Path, step: int, like: TrainerState) -> TrainerState:
         for path, leaf in leaves
     ]
     return eqx.combine(jax.tree.unflatten(structure, values), eqx.partition(like, is_array)[1])
-
-
-def _reserve(directory: Path, size: int) -> None:
-    """Raise OSError where `size` bytes cannot be written: a full disk, a quota, a limit.
-
-    Asked for first, because orbax's writers would each report the failure in their own way.
-    """
-    with tempfile.TemporaryFile(dir=directory) as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        elif shutil.disk_usage(directory).free < size:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _named_arrays(state: TrainerState) -> dict[str, Any]:
