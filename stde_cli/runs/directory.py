@@ -111,7 +111,8 @@ class RunDirectory:
             raise UsageError("RUN", self.path, f"summary.json cannot be read ({error})") from error
         if not isinstance(summary, dict) or "status" not in summary:
             raise UsageError("RUN", self.path, "summary.json is not one of stde's")
-        return summary
+        # The directory may have been moved.
+        return summary | {"run_dir": str(self.path)}
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Replace summary.json as a whole: a reader never sees half of it."""

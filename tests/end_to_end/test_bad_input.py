@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -337,6 +338,36 @@ def test_a_checkpoint_that_does_not_fit_on_disk(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
 
 
+def test_a_disk_that_fills_up_in_a_save_is_not_taken_for_memory(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(*_, **__):
+        raise ValueError("RESOURCE_EXHAUSTED: writing: No space left on device")
+
+    monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", save)
+    outcome = here("solve", *SMALL, "run_dir=run")
+    check_refusal(outcome, ["run_dir=run", "could not be written", "No space left"])
+    assert "memory" not in outcome.err
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".csv"])
+def test_values_that_do_not_fit_on_disk(
+    suffix: str, finished_run: Path, here: Here, tmp_path: Path
+) -> None:
+    """A limit stands for a full disk; what was written of the file is removed."""
+    np.save(tmp_path / "points.npy", np.full((20_000, 6), 0.1))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+    try:
+        outcome = here(
+            "predict", str(finished_run), "--points", "points.npy", "--out", f"values{suffix}"
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    check_refusal(outcome, [f"--out=values{suffix}", "cannot be written", "File too large"])
+    assert {path.name for path in tmp_path.iterdir()} == {"points.npy"}
+
+
 def test_an_earlier_checkpoint_survives_a_full_disk(tmp_path: Path) -> None:
     """The first process saves step 2; the second, on a full disk, cannot save step 4."""
     small = ("dim=4000", "steps=60000", "train.log_every=1", "run_dir=run", "evaluation.points=10")
@@ -407,6 +438,34 @@ def test_a_torn_line_of_metrics_does_not_stop_a_resume(finished_run: Path, tmp_p
 def test_a_link_to_nowhere_in_place_of_runs(tmp_path: Path) -> None:
     (tmp_path / "runs").symlink_to(tmp_path / "unmounted" / "scratch")
     check_refusal(stde("solve", *SMALL, cwd=tmp_path), ["run_dir="])
+
+
+@pytest.mark.parametrize("key", ["hydra.run.dir", "hydra.sweep.subdir", "hydra.job.chdir"])
+def test_hydras_own_places_are_refused(key: str, here: Here, tmp_path: Path) -> None:
+    check_refusal(here("solve", *SMALL, f"{key}=elsewhere"), [f"{key}=elsewhere", "run_dir="])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_outlives_its_reader(tmp_path: Path) -> None:
+    """`stde solve | head -1`."""
+    command = f'"{sys.executable}" -m stde_cli solve {" ".join(SMALL)} run_dir=run | head -n 1'
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "finished"
+
+
+def test_a_run_that_was_moved_knows_where_it_is(
+    finished_run: Path, here: Here, tmp_path: Path
+) -> None:
+    shutil.copytree(finished_run, tmp_path / "moved")
+    assert "  stde evaluate moved\n" in here("resume", "moved").check().out
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:

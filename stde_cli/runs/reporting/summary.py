@@ -3,8 +3,9 @@
 import shlex
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from stde_cli.runs.tracking.console import screen
 
 _ROWS = (
     ("problem", "problem"),
@@ -25,7 +26,7 @@ _ROWS = (
 
 def show_summary(summary: dict[str, Any]) -> None:
     """Print the summary of a finished run."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen()
     solution = f", {summary['solution']}" if summary["solution"] else ""
     problem = f"{summary['pde']}{solution}, dim {summary['dim']:,}, seed {summary['seed']}"
     table = Table(show_header=False, box=None, pad_edge=False)

@@ -1,9 +1,13 @@
 """What a person sees while a run goes on: a live view on a terminal, plain lines elsewhere."""
 
+import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
+from typing import IO, Any, cast
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -43,6 +47,40 @@ class Progress:
         return (self.steps - self.step) / self.steps_per_second
 
 
+class Screen:
+    """Standard output that may go away: `| head`, a pager that is closed, a terminal that is lost.
+
+    The work goes on then, and what would be shown is lost.
+    """
+
+    def __init__(self) -> None:
+        self._file = sys.stdout
+
+    def write(self, text: str) -> int:
+        with self._unless_gone():
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._unless_gone():
+            self._file.flush()
+
+    @contextmanager
+    def _unless_gone(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            # For all who print, and for the flush at the end of the process.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def screen() -> Console:
+    return Console(file=cast(IO[str], Screen()), highlight=False, soft_wrap=True)
+
+
 class RunConsole:
     """Shows a run, and keeps the plain form of what it shows in console.log.
 
@@ -50,14 +88,13 @@ class RunConsole:
     """
 
     def __init__(self, run: RunDirectory, title: str, job: str | None = None):
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = screen()
         self._log = run.console_log.open("a", buffering=1)
         self._title = title
         self._job = "" if job is None else f"{job}  "
         # FORCE_COLOR asks for colours in a file, not for a view that draws over itself.
         terminal = self._console.is_interactive and self._console.file.isatty()
         self._is_live = terminal and job is None
-        self._readable = True
         self._stage = "starting"
         self._progress: Progress | None = None
         self._losses: list[float] = []
@@ -106,12 +143,7 @@ class RunConsole:
             self._log.write(text + "\n")
 
     def _print(self, text: str) -> None:
-        if self._readable:
-            try:
-                self._console.print(self._job + text, markup=False)
-            except BrokenPipeError:
-                # Whoever read along has left, as `| head` does. The run goes on.
-                self._readable = False
+        self._console.print(self._job + text, markup=False)
 
     def _render(self) -> Panel:
         rows = Table.grid(padding=(0, 2))
