@@ -32,6 +32,7 @@ from tests.helpers import (
     laplacian,
     point_inside,
     random_ansatz,
+    random_guess,
     random_network,
     random_pde,
     tree_allclose,
@@ -341,6 +342,33 @@ def test_sampled_components_are_unbiased(float64):
     whole = jax.jit(lambda: loss(make_key(0), None))()
     assert np.std(sampled) > 1e-3 * whole
     np.testing.assert_allclose(np.mean(sampled), whole, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "estimator", [STDE(Stratified(), 2), STDE(Dense("rademacher"), 1)], ids=str
+)
+def test_sampled_components_leave_the_known_part_exact(estimator, float64):
+    """Where the network is silent, nothing is sampled but which components are looked at."""
+    pde = Symbolic(
+        DIM,
+        coordinates={"x": {"ball": 1}},
+        residual="laplacian(u) + grad_norm2(u)/9 + u**2 - f",
+        source="x1*x2",
+        constraint="1 - norm2(x)",
+        lift="exp(x1) + x2*x3",
+        key=make_key(0),
+    )
+    points = pde.domain.sample_interior(3, key=make_key(1))
+    network = jax.tree.map(jnp.zeros_like, random_network(DIM, "additive_mlp", width=3, depth=2))
+    guess = random_guess(pde.constraint, range(DIM))
+    field = HardConstraint(network, pde.constraint, 0.8, guess, pde.lift)
+
+    def losses(field):
+        sampled = GradientEnhanced(0.7, DIM)(pde, estimator, field, points, key=make_key(3))
+        return sampled, GradientEnhanced(0.7)(pde, Exact(), field, points, key=make_key(3))
+
+    sampled, exact = jax.jit(losses)(field)
+    np.testing.assert_allclose(sampled, exact, rtol=1e-11)
 
 
 SAMPLED = {

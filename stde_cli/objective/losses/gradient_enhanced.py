@@ -14,7 +14,13 @@ from stde_cli.autodiff.restriction import restrict
 from stde_cli.estimators import AbstractEstimator
 from stde_cli.objective.losses.base import AbstractLoss
 from stde_cli.problem.domains import AbstractDomain
-from stde_cli.problem.operators import Partial, differentiated, partial_sum
+from stde_cli.problem.operators import (
+    KnowsLaplacian,
+    Partial,
+    PartlyKnown,
+    differentiated,
+    partial_sum,
+)
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.types import (
     Point,
@@ -44,7 +50,8 @@ class GradientEnhanced(AbstractLoss):
     equal strata, with inverse-probability weights ([STDE] section 5.4). They are derivatives of the
     field restricted to the operator's directions and these coordinates together, so that all
     u_iij, with i an operator's and j a component's coordinate, come from one reverse pass over the
-    jets of u_ii, and no work that grows with dim is done twice but for the source.
+    jets of u_ii. Work that grows with dim is done twice for the source alone, and for that part of
+    the field whose derivatives are known.
 
     Where all operators are partial derivatives in few coordinates, theirs in turn are read beside
     them by one joint plan, and the chain rule does the rest: forward mode alone.
@@ -86,7 +93,8 @@ class GradientEnhanced(AbstractLoss):
             def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
                 def along(shift: Float[Array, " components"]) -> Scalar:
                     moved = _Moved(field, sampled, shift)
-                    return residual(moved, sampled.displace(x, shift))
+                    in_part = _MovedInPart(moved) if isinstance(field, PartlyKnown) else moved
+                    return residual(in_part, sampled.displace(x, shift))
 
                 return jax.value_and_grad(along)(jnp.zeros(count, x.dtype))
 
@@ -152,3 +160,20 @@ class _Moved(eqx.Module):
         both = joined(directions, self.directions)
         g = restrict(self.field, lax.stop_gradient(x), both)
         return lambda s: g(jnp.concatenate([s, self.shift]))
+
+
+class _MovedInPart(eqx.Module):
+    """A moved field, part of which is known: at the moved point itself, and nothing is sampled."""
+
+    whole: _Moved
+
+    def __call__(self, x: Point) -> Scalar:
+        return self.whole(x)
+
+    def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
+        return self.whole.restrict(x, directions)
+
+    def split(self) -> tuple[ScalarField, KnowsLaplacian]:
+        assert isinstance(self.whole.field, PartlyKnown)
+        rest, known = self.whole.field.split()
+        return _Moved(rest, self.whole.directions, self.whole.shift), known
