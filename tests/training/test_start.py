@@ -268,6 +268,19 @@ def test_zero_data_leaves_the_units_alone(float64: None) -> None:
     assert [float(leaf) for leaf in jax.tree.leaves(start.units)] == [1.0, 1.0]
 
 
+def test_a_multiple_beside_a_lift_is_found_in_single_precision() -> None:
+    """What the lift leaves to rounding is not multiplied."""
+    size = 1e5
+    pde = on_an_interval(
+        "u_xx + u - f",
+        solution=f"2 + x**3 + {size}*x*(1 - x)",
+        constraint="x*(1 - x)",
+        lift="2 + x**3",
+    )
+    start, _ = start_of(pde)
+    np.testing.assert_allclose(multiple_of(start), size, rtol=2e-6)
+
+
 # Least squares.
 
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, PyTree
 
 from stde_cli.ansatz.guess import no_guess
 from stde_cli.ansatz.hard_constraint import Zero, without_network
@@ -77,25 +77,30 @@ def _residual_of_multiples(
 ) -> Callable[[Scalar], jax.Array]:
     """s -> the residuals of lift + s * constraint at the points x.
 
-    Operators are of degree 1 or 2 in u: their values at three s give those at all.
+    Operators are of degree 1 or 2 in u: their Taylor series in s at zero ends there. Its terms are
+    derivatives, not differences of values at several s, in which a lift that is larger or smaller
+    by far than the constraint would leave nothing but its rounding.
     """
     drawn = estimator.draw(pde.operators, x.shape[1], key=key)
     source = jax.vmap(pde.source)(x)
 
-    def at(s: float) -> tuple[jax.Array, dict[str, jax.Array]]:
-        powers = jnp.array([s, 0.0])
-        guess = eqx.tree_at(lambda g: g.powers, no_guess(pde.constraint), powers)
+    def at(s: Scalar) -> tuple[jax.Array, dict[str, jax.Array]]:
+        guess = no_guess(pde.constraint)
+        guess = eqx.tree_at(lambda g: g.powers, guess, guess.powers.at[0].set(s))
         field = without_network(pde.constraint, guess, pde.lift)
         u, found = jax.vmap(lambda point: estimator(field, pde.operators, point, drawn))(x)
         return u, dict(found)
 
-    middle, upper, lower = at(0.0), at(1.0), at(-1.0)
+    def slope(s: Scalar) -> PyTree[jax.Array]:
+        return jax.jvp(at, (s,), (jnp.ones(()),))
+
+    (constant, linear), (_, curvature) = jax.jvp(slope, (jnp.zeros(()),), (jnp.ones(()),))
 
     def residual(s: Scalar) -> jax.Array:
-        def between(m: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
-            return m + s * (a - b) / 2 + s**2 * (a + b - 2 * m) / 2
+        def series(a: jax.Array, b: jax.Array, c: jax.Array) -> jax.Array:
+            return a + s * (b + s * c / 2)
 
-        u, found = jax.tree.map(between, middle, upper, lower)
+        u, found = jax.tree.map(series, constant, linear, curvature)
         return jax.vmap(pde.lhs)(x, u, found) - source
 
     return residual
