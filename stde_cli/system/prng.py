@@ -29,9 +29,8 @@ def _rotate_left(x: jax.Array, bits: int) -> jax.Array:
 
 
 def _threefry(key: jax.Array, high: jax.Array, low: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Threefry-2x32 with 20 rounds of the counter (high, low)."""
+    """Threefry-2x32 with 20 rounds of a counter to whose halves those of the key were added."""
     schedule = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(_PARITY))
-    high, low = high + schedule[0], low + schedule[1]
     for group in range(5):
         for rotation in _ROTATIONS[group % 2]:
             high = high + low
@@ -45,12 +44,13 @@ def _random_bits(key: jax.Array, bit_width: int, shape: Sequence[int]) -> jax.Ar
     # The fused form covers what training draws: 32-bit words whose counter fits in 32 bits.
     if bit_width != 32 or not shape or math.prod(shape) >= 2**32:
         return _LIBRARY.random_bits(key, bit_width, shape)
-    counter, stride = jnp.zeros(shape, jnp.uint32), 1
-    for axis in reversed(range(len(shape))):
-        index = lax.broadcasted_iota(jnp.uint32, shape, axis)
-        counter = counter + index * jnp.uint32(stride)
-        stride *= shape[axis]
-    high, low = _threefry(key, jnp.zeros_like(counter), counter)
+    # The key comes first, then the rows' offset, then the columns': a counter without the key would
+    # be the same in every step, and XLA would keep it, an array of the whole shape, between them.
+    low = key[1]
+    for axis, size in enumerate(shape):
+        index = lax.iota(jnp.uint32, size).reshape(-1, *[1] * (len(shape) - 1 - axis))
+        low = low + index * jnp.uint32(math.prod(shape[axis + 1 :]))
+    high, low = _threefry(key, jnp.broadcast_to(key[0], shape), low)
     return high ^ low
 
 

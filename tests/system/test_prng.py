@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -80,3 +81,19 @@ def test_every_generator_makes_a_key(generator):
     key = make_key(0, generator)
     assert key.shape == ()
     assert equal(jax.random.normal(key, (4,)), jax.random.normal(key, (4,)))
+
+
+def test_a_loop_of_draws_keeps_no_counter():
+    """What does not depend on the key XLA would compute once, before the loop, and hold."""
+    points, dim = 64, 4096
+
+    def loop(key):
+        def body(step, total):
+            return total + jax.random.normal(jax.random.fold_in(key, step), (points, dim))[0, 0]
+
+        return jax.lax.fori_loop(0, 9, body, jnp.zeros(()))
+
+    compiled = jax.jit(loop).lower(make_key(1)).compile()
+    memory = compiled.memory_analysis()
+    assert memory is not None
+    assert memory.temp_size_in_bytes < points * dim
