@@ -15,6 +15,7 @@ class Box(AbstractDomain):
     dim: int = eqx.field(static=True)
     lower: tuple[float, ...] = eqx.field(static=True)
     upper: tuple[float, ...] = eqx.field(static=True)
+    """Of the ranges that were given, however many copies of them there are."""
 
     def __init__(self, *ranges: tuple[float, float], copies: int = 1):
         """The ranges of the coordinates in order, all of them `copies` times."""
@@ -22,15 +23,22 @@ class Box(AbstractDomain):
             if not low < high:
                 raise ValueError(f"the range [{low}, {high}] is empty; write the lower end first")
         self.dim = len(ranges) * copies
-        self.lower = tuple(float(low) for low, _ in ranges) * copies
-        self.upper = tuple(float(high) for _, high in ranges) * copies
+        self.lower = tuple(float(low) for low, _ in ranges)
+        self.upper = tuple(float(high) for _, high in ranges)
 
     @property
     def spread(self) -> Float[Array, " dim"]:
-        return (jnp.array(self.upper) - jnp.array(self.lower)) / math.sqrt(12)
+        lower, upper = self._ends
+        return (upper - lower) / math.sqrt(12)
+
+    @property
+    def _ends(self) -> Float[Array, "2 dim"]:
+        # Copied on the device: a million numbers of Python's take JAX twenty seconds a trace.
+        ends = jnp.array([self.lower, self.upper])
+        return jnp.tile(ends, self.dim // len(self.lower))
 
     def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
-        lower, upper = jnp.array(self.lower), jnp.array(self.upper)
+        lower, upper = self._ends
         return lower + (upper - lower) * jax.random.uniform(key, (points, self.dim))
 
     def sample_boundary(self, points: int, *, key: PRNGKey) -> Points:
@@ -38,12 +46,10 @@ class Box(AbstractDomain):
         interior_key, face_key, side_key = jax.random.split(key, 3)
         x = self.sample_interior(points, key=interior_key)
         face = jax.random.randint(face_key, (points,), 0, self.dim)
-        ends = jnp.array([self.lower, self.upper])[
-            jax.random.randint(side_key, (points,), 0, 2), face
-        ]
+        ends = self._ends[jax.random.randint(side_key, (points,), 0, 2), face]
         return x.at[jnp.arange(points), face].set(ends)
 
     def contains(self, x: Point) -> Bool[Array, ""]:
-        lower, upper = jnp.array(self.lower), jnp.array(self.upper)
+        lower, upper = self._ends
         slack = ROUNDING * (upper - lower)
         return jnp.all((lower - slack <= x) & (x <= upper + slack))

@@ -59,7 +59,9 @@ def test_every_face_of_a_box_is_as_likely() -> None:
 
 def test_copies_repeat_the_ranges() -> None:
     box = Box((0.0, 1.0), (2.0, 3.0), copies=2)
-    assert (box.dim, box.lower, box.upper) == (4, (0.0, 2.0, 0.0, 2.0), (1.0, 3.0, 1.0, 3.0))
+    x = np.asarray(box.sample_interior(50, key=make_key(0)))
+    assert box.dim == 4
+    assert (np.floor(x) == [0, 2, 0, 2]).all()
 
 
 @pytest.mark.parametrize("ends", [(1.0, 1.0), (2.0, -1.0), (0.0, float("nan"))])
@@ -152,3 +154,20 @@ def test_rounding_takes_no_point_off_a_sphere_in_many_dimensions() -> None:
     ball = Ball(100_000)
     assert jax.vmap(ball.contains)(ball.sample_boundary(3, key=make_key(0))).all()
     assert not ball.contains(jnp.full(100_000, 1.01 / 100_000**0.5))
+
+
+def test_copies_of_a_range_are_made_on_the_device() -> None:
+    """Tracing a box of many dimensions handles as little as one of few."""
+
+    def traced(copies: int):
+        box = Box((0.0, 1.0), (2.0, 3.0), copies=copies)
+
+        def all_of(key):
+            x = box.sample_interior(3, key=key)
+            return x, box.sample_boundary(3, key=key), box.contains(x[0]), box.spread
+
+        return jax.make_jaxpr(all_of)(make_key(0))
+
+    few, many = traced(2), traced(200_000)
+    assert len(many.eqns) == len(few.eqns)
+    assert all(jnp.size(constant) <= 4 for constant in many.consts)
