@@ -19,6 +19,7 @@ from .jobs.plans import PlanReport as PlanReport
 from .jobs.plans import plan as plan
 from .jobs.run import Run as Run
 from .jobs.run import load as load
+from .jobs.run import solve as solve
 from .objective.collocation import ByResidual as ByResidual
 from .objective.collocation import Uniform as Uniform
 from .objective.losses import AbstractLoss as AbstractLoss
@@ -41,6 +42,8 @@ from .runs.tracking import CompositeTracker as CompositeTracker
 from .runs.tracking import JsonlTracker as JsonlTracker
 from .runs.tracking import NoTracker as NoTracker
 from .runs.tracking.wandb import WandbTracker as WandbTracker
+from .system.errors import RunFailed as RunFailed
+from .system.errors import StdeError as StdeError
 from .system.errors import UsageError as UsageError
 from .training import schedules as schedules
 from .training.start import FromLeastSquares as FromLeastSquares

@@ -22,10 +22,10 @@ ROOMS = {
     "objective": "losses collocation weighting metrics",
     "runs": "directory points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint initialisation",
-    "config": "schema validate build saved",
-    "jobs": "estimate trained solve run plans benchmarks",
-    "cli": """main arguments hydra_errors sweeps hydra_app solve resume evaluate predict plan bench
-        list doctor completion""",
+    "config": "schema hydra_errors composition validate build saved",
+    "jobs": "estimate trained solve launch run plans benchmarks",
+    "cli": """main arguments sweeps hydra_app solve resume evaluate predict plan bench list
+        doctor completion""",
 }
 # The package's face: names that all may use, or that none of the rooms may.
 VERSION, FACE = "_version", ("__init__", "__main__", "pdes")

@@ -30,4 +30,4 @@ def test_an_example_does_what_it_says(
 
 
 def test_the_functions_have_examples() -> None:
-    assert {"estimate", "plan", "load"} <= set(EXAMPLES)
+    assert {"estimate", "plan", "load", "solve"} <= set(EXAMPLES)

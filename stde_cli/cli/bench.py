@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stde_cli.cli import hydra_app
-from stde_cli.cli.hydra_errors import explain
+from stde_cli.config.composition import choices, config_directory
+from stde_cli.config.hydra_errors import explain
 from stde_cli.config.validate import validate
 from stde_cli.system.errors import UsageError
 
@@ -73,9 +74,9 @@ def variant_of(config: DictConfig, overrides: list[str], method: str) -> DictCon
         variant = compose("bench", overrides=together, return_hydra_config=True)
     # A group that is given a number is a ValueError of Hydra's.
     except (HydraException, ValueError) as error:
-        raise explain(error, hydra_app.config_directory(), "bench") from error
+        raise explain(error, config_directory(), "bench") from error
     with open_dict(variant):
-        variant.choices = hydra_app.choices(variant.pop("hydra"))
+        variant.choices = choices(variant.pop("hydra"))
         shared = "estimator" in regrouped and "estimator.batch" not in regrouped
         if shared and "batch" in variant.estimator and "batch" in config.estimator:
             variant.estimator.batch = config.estimator.batch

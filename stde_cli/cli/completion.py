@@ -156,7 +156,7 @@ def _overrides(command: str, given: list[str], typed: str, directories: Sequence
     from hydra._internal.utils import create_config_search_path
     from hydra.core.utils import setup_globals
 
-    from stde_cli.cli.hydra_app import config_directory
+    from stde_cli.config.composition import config_directory
     from stde_cli.config.schema import register
 
     register()

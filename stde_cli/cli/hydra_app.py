@@ -12,25 +12,18 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.cli import sweeps
-from stde_cli.cli.hydra_errors import explain, nameless_choice
 from stde_cli.cli.main import look_for_classes_in
+from stde_cli.config.composition import choices, config_directory, explained
+from stde_cli.config.hydra_errors import explain
 from stde_cli.config.schema import register
 from stde_cli.system.errors import Interrupted, StdeError, UsageError
 
 _LONGEST_NAME = 40
-
-
-def config_directory() -> Path:
-    """configs/: inside the package where it was installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
 
 
 def run(command: str, arguments: list[str], task: Callable[[DictConfig], float | None]) -> int:
@@ -56,17 +49,10 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
     typed = mock.patch.object(sys, "argv", line)
     with environment, typed, sweeps.signals_passed_on():
         try:
-            if {"-m", "--multirun"} & set(arguments):
-                line.append(_short_names(arguments))
-            application()
-        except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, config_directory(), command) from error
-        except ValueError as error:
-            # Of Hydra's own, before there is a task; the task's are the program's faults.
-            nameless = "Config group override" in str(error)
-            if nameless and (told := nameless_choice(arguments, config_directory())):
-                raise told from error
-            raise
+            with explained(command, arguments):
+                if {"-m", "--multirun"} & set(arguments):
+                    line.append(_short_names(arguments))
+                application()
         except SystemExit as stop:
             return int(stop.code or 0)
     if guarded.error is not None:
@@ -120,15 +106,6 @@ def _refuse_other_places(arguments: list[str]) -> None:
             why = "a run is kept in its run_dir, and paths are those of where the command is given"
             mend = "give run_dir=..., or for the directory of a sweep hydra.sweep.dir=..."
             raise UsageError(key, value, why, mend)
-
-
-def choices(hydra_config: Any) -> dict[str, str]:
-    """The name chosen in each group of ours."""
-    return {
-        key.split("@")[0]: name
-        for key, name in hydra_config.runtime.choices.items()
-        if not key.startswith("hydra/") and name is not None
-    }
 
 
 def name_beside_others(hydra_config: Any) -> str | None:

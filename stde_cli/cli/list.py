@@ -36,7 +36,7 @@ def parser() -> Parser:
 
 
 def main(arguments: list[str]) -> int:
-    from stde_cli.cli.hydra_app import config_directory
+    from stde_cli.config.composition import config_directory
 
     options = parser().parse_args(arguments)
     if options.group is not None and options.group not in GROUPS:

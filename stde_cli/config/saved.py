@@ -66,6 +66,12 @@ def describes_same_run(run: RunDirectory, config: DictConfig) -> bool:
     return _computed(_read(run)) == _computed(config)
 
 
+def slug(config: DictConfig) -> str:
+    """What the directory of a run is called, where the user does not say."""
+    parts = (config.choices.get("pde"), config.choices.get("pde/solution"), f"d{config.dim}")
+    return "-".join(filter(None, (*parts, f"s{config.seed}")))
+
+
 def _read(run: RunDirectory) -> Any:
     try:
         return OmegaConf.load(run.config)

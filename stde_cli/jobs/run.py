@@ -1,5 +1,7 @@
 """Runs as a program or a notebook has them."""
 
+import shlex
+import signal
 from collections.abc import Sequence
 from functools import cached_property
 from importlib import import_module
@@ -14,9 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stde_cli.ansatz.hard_constraint import HardConstraint
+from stde_cli.config.composition import compose, override
+from stde_cli.config.validate import validate
 from stde_cli.jobs import trained
+from stde_cli.jobs.launch import launch
 from stde_cli.runs.directory import RunDirectory
-from stde_cli.system.errors import UsageError
+from stde_cli.system.errors import Interrupted, UsageError
+from stde_cli.system.interrupts import Interrupts
 
 
 class Run:
@@ -108,6 +114,54 @@ class Run:
     @cached_property
     def _trained(self) -> trained.Trained:
         return trained.load(self._directory)
+
+
+def solve(*overrides: str, config_dir: str | Path | None = None, **settings: Any) -> Run:
+    """Solve a PDE: what `stde solve` does, with the same overrides, checks and errors.
+
+    An interrupt saves the state before it raises KeyboardInterrupt; `resume="auto"`, or
+    `stde resume`, goes on from there. Progress is shown as the command shows it.
+
+    Args:
+        overrides: as on the command line: "pde=allen_cahn", "train.points=200",
+            "+experiment=accurate".
+        config_dir: a directory with YAML files of your own, as for --config-dir.
+        settings: overrides too, of keys that are names: steps=200, pde="poisson", seed=3.
+
+    Returns:
+        The run, finished.
+
+    Raises:
+        UsageError: an override or the configuration cannot work; nothing is left of the run.
+        RunFailed: the run turned non-finite; the last good checkpoint is kept.
+        KeyboardInterrupt: of Ctrl-C, after the state was saved.
+
+    Example:
+        >>> import stde_cli as stde
+        >>> run = stde.solve("pde=poisson", "network.width=8", dim=16, steps=20, run_dir="runs/a")
+        compiling...
+        >>> run
+        Run('runs/a': poisson, dim 16, 20 steps, finished, relative L2 error ...)
+        >>> u, slope = run.predict([[0.1] * 16], derivatives=["u_x3"])
+        >>> u.shape, slope.shape
+        ((1,), (1,))
+    """
+    texts = [*overrides, *(override(key, value) for key, value in settings.items())]
+    config = compose("solve", texts, config_dir=config_dir)
+    validate(config)
+    where = [] if config_dir is None else ["--config-dir", str(config_dir)]
+    command = shlex.join(["stde", "solve", *where, *texts])
+    place = None if config.run_dir is None else Path(config.run_dir)
+    try:
+        with Interrupts() as interrupts:
+            directory, _ = launch(config, place, command=command, interrupts=interrupts)
+    except Interrupted as stopped:
+        if stopped.signal_number == signal.SIGINT:
+            raise KeyboardInterrupt(str(stopped)) from stopped
+        # The state is saved: the signal takes the effect that the program has for it.
+        signal.raise_signal(stopped.signal_number)
+        raise
+    return Run(directory)
 
 
 def load(path: str | Path) -> Run:

@@ -1,7 +1,12 @@
 """`import stde_cli as stde`, as a program or a notebook has it."""
 
 import json
+import logging
+import os
+import signal
 import sys
+import threading
+import time
 import types
 import warnings
 from pathlib import Path
@@ -12,6 +17,8 @@ import numpy as np
 import pytest
 
 import stde_cli as stde
+from stde_cli.system.errors import Interrupted
+from tests.end_to_end.command import SMALL
 
 POINTS = np.random.default_rng(0).normal(size=(5, 6)) / 4
 
@@ -90,3 +97,99 @@ def test_evaluate_finds_what_the_command_does(run: stde.Run) -> None:
     figures = run.evaluate(500)
     assert (figures["step"], figures["points"]) == (40, 500)
     assert 0.3 < figures["rel_l2_error"] / run.summary["rel_l2_error"] < 3
+
+
+def session() -> dict[str, object]:
+    """What a notebook would notice if it changed."""
+    root = logging.getLogger()
+    settings = (
+        "jax_enable_x64",
+        "jax_default_matmul_precision",
+        "jax_platforms",
+        "jax_compilation_cache_dir",
+    )
+    return {
+        "jax": [getattr(jax.config, name) for name in settings],
+        "precision": jnp.result_type(float),
+        "logging": (root.level, root.handlers[:], logging.getLogger("jax").level),
+        "signals": [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)],
+        "process": (list(sys.argv), list(sys.path), dict(os.environ), Path.cwd()),
+        "streams": (sys.stdout, sys.stderr, sys.excepthook),
+        "warnings": list(warnings.filters),
+    }
+
+
+def test_solve_is_the_command_and_leaves_the_session_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = [f"runtime.compilation_cache={tmp_path / 'cache'}", "runtime.matmul_precision=high"]
+    with jax.enable_x64(True):
+        before = session()
+        run = stde.solve(*SMALL, *overrides, steps=2, seed=3, run_dir=tmp_path / "run")
+        assert session() == before
+    assert capsys.readouterr().out.startswith("compiling\n")
+    assert run.summary["command"].startswith("stde solve dim=6 steps=40 network.width=8 ")
+    assert run.summary["command"].endswith(f"steps=2 seed=3 run_dir={tmp_path}/run")
+    assert (run.step, run.summary["seed"], run.summary["status"]) == (2, 3, "finished")
+    assert run.predict(POINTS).dtype == np.float32
+    assert jax.tree.leaves(run.field)[0].dtype == np.float32
+
+
+def test_a_fault_is_the_commands_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(stde.UsageError) as caught:
+        stde.solve("pde=allen_kahn")
+    assert str(caught.value).startswith("pde=allen_kahn: no such choice; did you mean allen_cahn?")
+    place = tmp_path / "run"
+    with pytest.raises(stde.UsageError, match=r"^network.block_size=4: does not divide dim=6"):
+        stde.solve(*SMALL, "network.block_size=4", network="weight_sharing", run_dir=place)
+    assert not place.exists()
+
+
+def test_an_interrupt_saves_and_is_one_of_pythons(tmp_path: Path) -> None:
+    metrics, place = tmp_path / "run" / "metrics.jsonl", tmp_path / "run"
+
+    def interrupt() -> None:
+        while not (metrics.exists() and metrics.read_text()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt, daemon=True)
+    handler = signal.getsignal(signal.SIGINT)
+    thread.start()
+    with pytest.raises(
+        KeyboardInterrupt, match=r"^stopped by SIGINT after step .* saved"
+    ) as caught:
+        stde.solve(*SMALL, "train.log_every=1", steps=10**8, run_dir=place)
+    assert isinstance(caught.value.__cause__, Interrupted)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert stde.load(place).step > 0
+    assert stde.load(place).summary["status"] == "interrupted"
+
+
+def test_another_signal_takes_its_effect_when_the_state_is_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def launch(*_: object, **__: object) -> None:
+        raise Interrupted("stopped", signal.SIGTERM)
+
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    monkeypatch.setattr("stde_cli.jobs.run.launch", launch)
+    try:
+        with pytest.raises(stde.StdeError, match="stopped"):
+            stde.solve(*SMALL)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert came == [signal.SIGTERM]
+
+
+def test_solve_outside_the_main_thread(tmp_path: Path) -> None:
+    found: list[stde.Run] = []
+
+    def solve() -> None:
+        found.append(stde.solve(*SMALL, steps=1, run_dir=tmp_path / "run"))
+
+    thread = threading.Thread(target=solve)
+    thread.start()
+    thread.join()
+    assert found[0].step == 1

@@ -78,7 +78,9 @@ class Screen:
 
 
 def screen() -> Console:
-    return Console(file=cast(IO[str], Screen()), highlight=False, soft_wrap=True)
+    # A notebook gets plain lines too, not a piece of HTML for each.
+    file = cast(IO[str], Screen())
+    return Console(file=file, highlight=False, soft_wrap=True, force_jupyter=False)
 
 
 class RunConsole:

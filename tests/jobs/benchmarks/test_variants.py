@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from stde_cli.cli.bench import variant_of
-from stde_cli.cli.hydra_app import config_directory
+from stde_cli.config.composition import config_directory
 from stde_cli.config.schema import register
 from stde_cli.system.errors import UsageError
 

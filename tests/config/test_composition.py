@@ -1,0 +1,58 @@
+"""Configurations composed within a program, as the command line composes them."""
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from stde_cli.config.composition import compose, override
+from stde_cli.system.errors import UsageError
+
+VALUES = [
+    None, True, 3, np.int32(4), 1e-3, np.float64(0.5), float("inf"), "plain/text-1.0_a", "null",
+    "12", "", "two words", "it's {here}: [a, b]=c", "back\\slash", "ends in \\", "ü", "a$b",
+    [1, [2.5, None]], (1, 2), {"a": [1, "x y"], "b": {"c": True}}, np.arange(3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_value_of_python_is_read_back_as_it_was(value: Any) -> None:
+    found = compose("solve", [override("+pde.parameters.c", value)]).pde.parameters.c
+    found = OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
+    wanted = value.tolist() if isinstance(value, np.ndarray) else value
+    assert found == (list(wanted) if isinstance(wanted, tuple) else wanted)
+    assert type(found) in (type(wanted), int, float, list)
+
+
+def test_what_no_configuration_holds_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^steps: a configuration holds no object; give numbers"):
+        override("steps", object())
+
+
+def test_choices_are_named_and_a_directory_of_the_users_is_searched(tmp_path: Path) -> None:
+    own = tmp_path / "with space" / "pde"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("# Mine\n_target_: stde_cli.Symbolic\ndim: 3\n")
+    config = compose("solve", ["pde=mine"], config_dir=own.parent)
+    assert (config.choices.pde, config.choices.optimizer) == ("mine", "adam")
+    assert "hydra" not in config
+    with pytest.raises(UsageError, match=r"^pde=mine: no such choice"):
+        compose("solve", ["pde=mine"])
+    with pytest.raises(UsageError, match=r"^config_dir=nowhere: no such directory"):
+        compose("solve", [], config_dir="nowhere")
+
+
+def test_hydra_in_the_hands_of_the_program_stays_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "theirs.yaml").write_text("a: 1")
+    assert not GlobalHydra.instance().is_initialized()
+    compose("solve", [])
+    assert not GlobalHydra.instance().is_initialized()
+    with hydra.initialize_config_dir(str(tmp_path), version_base="1.1"):
+        compose("solve", [])
+        with pytest.raises(UsageError):
+            compose("solve", ["nothing=1"])
+        assert hydra.compose("theirs") == {"a": 1}
