@@ -23,8 +23,8 @@ ROOMS = {
     "runs": "directory points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint initialisation",
     "config": "schema hydra_errors composition validate build saved",
-    "jobs": "estimate trained solve launch run plans benchmarks",
-    "cli": """main arguments sweeps hydra_app solve resume evaluate predict plan bench list
+    "jobs": "estimate trained solve launch export run plans benchmarks",
+    "cli": """main arguments sweeps hydra_app solve resume evaluate predict export plan bench list
         doctor completion""",
 }
 # The package's face: names that all may use, or that none of the rooms may.

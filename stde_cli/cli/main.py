@@ -17,6 +17,7 @@ COMMANDS = {
     "resume": "go on with an interrupted run",
     "evaluate": "errors and residual of a run on fresh points",
     "predict": "u and its derivatives at your points",
+    "export": "the trained field as a file that JAX alone can load",
     "plan": "how the derivatives in an expression are computed, and at what cost",
     "bench": "methods side by side: speed and memory, or time to an error",
     "list": "the PDEs, networks, estimators, optimizers ... that can be chosen",

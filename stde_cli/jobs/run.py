@@ -19,6 +19,7 @@ from stde_cli.ansatz.hard_constraint import HardConstraint
 from stde_cli.config.composition import compose, override
 from stde_cli.config.validate import validate
 from stde_cli.jobs import trained
+from stde_cli.jobs.export import export
 from stde_cli.jobs.launch import launch
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import Interrupted, UsageError
@@ -110,6 +111,10 @@ class Run:
     def evaluate(self, points: int = 20_000, *, seed: int = 1) -> dict[str, float | int]:
         """What `stde evaluate` finds: errors and residual on points that training never saw."""
         return trained.evaluate(self._trained, points=points, seed=seed)
+
+    def export(self, out: str | Path) -> None:
+        """What `stde export` writes: u, for programs that have JAX and not this package."""
+        export(self._trained, Path(out))
 
     @cached_property
     def _trained(self) -> trained.Trained:
