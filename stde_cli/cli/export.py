@@ -6,13 +6,17 @@ from stde_cli.cli.arguments import Parser, told_as
 from stde_cli.runs.directory import RunDirectory
 
 
-def main(arguments: list[str]) -> int:
+def parser() -> Parser:
     parser = Parser("export", "u with its parameters, in one file that JAX alone loads and calls.")
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="written by jax.export"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     run = RunDirectory.open(options.run)
 
     from stde_cli.jobs import trained

@@ -24,6 +24,7 @@ from stde_cli.jobs.launch import launch
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import Interrupted, UsageError
 from stde_cli.system.interrupts import Interrupts
+from stde_cli.system.types import ScalarField
 
 
 class Run:
@@ -70,9 +71,12 @@ class Run:
         For `jax.jit`, `grad`, `vmap` and `hessian`. A field of a run in float64 is in float32 where
         the session has no float64.
         """
-        ansatz = self._trained.ansatz
-        double = jnp.result_type(float) == jnp.float64
-        return ansatz if double else jax.tree.map(_in_single, ansatz)
+        return _in_precision_of_session(self._trained.ansatz)
+
+    @property
+    def solution(self) -> ScalarField | None:
+        """The exact solution, where one is known: as `field`, to hold it against."""
+        return _in_precision_of_session(self._trained.built.problem.pde.solution)
 
     @overload
     def predict(self, points: ArrayLike) -> np.ndarray: ...
@@ -184,9 +188,12 @@ def load(path: str | Path) -> Run:
     return Run(RunDirectory.open(Path(path)))
 
 
-def _in_single(leaf: Any) -> Any:
-    double = isinstance(leaf, jax.Array) and leaf.dtype == np.float64
-    return jnp.asarray(np.asarray(leaf), np.float32) if double else leaf
+def _in_precision_of_session(tree: Any) -> Any:
+    def single(leaf: Any) -> Any:
+        double = isinstance(leaf, jax.Array) and leaf.dtype == np.float64
+        return jnp.asarray(np.asarray(leaf), np.float32) if double else leaf
+
+    return tree if jnp.result_type(float) == jnp.float64 else jax.tree.map(single, tree)
 
 
 def _rows(points: ArrayLike, dim: int) -> np.ndarray:

@@ -2,13 +2,15 @@
 
 Pages mark what is to be done in the fence's info string: `sh` is run, `sh slow` is run by the slow
 tests, `sh hours` is too, but each run of it takes two steps, `sh elsewhere` needs what a test does
-not have and is only parsed; `file=PATH` names the file that a block is written to.
+not have and is only parsed; `file=PATH` names the file that a block is written to. Blocks of
+`python` without a file are run as well, in this process, those of a page with the same names.
 """
 
 import os
 import re
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -29,13 +31,16 @@ def run_page(page: Path, where: Path, kind: str, overrides: str = "") -> int:
     (where / "scripts").symlink_to(ROOT / "scripts")
     env = environment(**AS_FOR_A_USER)
     env["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), env["PATH"]))
-    count = 0
+    count, names = 0, {}
     for language, info, text in FENCE.findall(page.read_text()):
         named = re.search(r"file=(\S+)", info)
         if named:
             file = where / named[1]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
+        elif kind == "sh" and f"{language}{info}".strip() == "python":
+            with chdir(where):
+                exec(compile(text, page.name, "exec"), names)
         elif f"{language}{info}".strip() == kind:
             count += 1
             for command in text.splitlines():
