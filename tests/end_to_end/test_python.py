@@ -185,13 +185,27 @@ def test_another_signal_takes_its_effect_when_the_state_is_saved(
     assert came == [signal.SIGTERM]
 
 
-def test_solve_outside_the_main_thread(tmp_path: Path) -> None:
+def test_a_run_in_float64_outside_the_main_thread(tmp_path: Path) -> None:
+    """Its field is in the session's precision, what it computes itself in its own."""
     found: list[stde.Run] = []
 
     def solve() -> None:
-        found.append(stde.solve(*SMALL, steps=1, run_dir=tmp_path / "run"))
+        overrides = (*SMALL, "runtime.precision=float64")
+        found.append(stde.solve(*overrides, steps=1, run_dir=tmp_path / "run"))
 
     thread = threading.Thread(target=solve)
     thread.start()
     thread.join()
-    assert found[0].step == 1
+    (run,) = found
+    u, laplacian = run.predict(POINTS, derivatives=["laplacian"])
+    assert u.dtype == laplacian.dtype == np.float64
+    assert {leaf.dtype for leaf in jax.tree.leaves(run.field)} == {np.dtype(np.float32)}
+    x = jnp.asarray(POINTS[0], jnp.float32)
+    assert run.solution is not None
+    assert run.solution(x).dtype == np.float32
+    np.testing.assert_allclose(
+        np.trace(jax.jit(jax.hessian(run.field))(x)), laplacian[0], rtol=1e-3
+    )
+    with jax.enable_x64(True):
+        x = jnp.asarray(POINTS[0])
+        np.testing.assert_allclose(np.trace(jax.hessian(run.field)(x)), laplacian[0], rtol=1e-9)
