@@ -3,10 +3,11 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from stde_cli.problem.operators import Laplacian, Partial
 from stde_cli.runs.directory import RunDirectory
-from tests.end_to_end.command import stde
+from tests.end_to_end.command import in_process, stde
 
 
 def test_predictions_agree_with_nested_derivatives(finished_run: Path, tmp_path: Path) -> None:
@@ -66,3 +67,12 @@ def test_points_outside_the_domain_are_warned_of(finished_run: Path, tmp_path: P
         "stde: warning: 2 of 1,203 points lie outside the domain, where nothing was trained; "
         "the first is row 1102\n"
     )
+
+
+def test_a_fault_is_told_by_the_name_of_the_flag(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (str(finished_run), "--points", "none.npy", "--out", "v.npy")
+    done = in_process("predict", *arguments, "--derivatives", "partial(u, y)", capsys=capsys)
+    assert done.status == 2
+    assert done.err.startswith("stde: --derivatives: the name y is not known at column 12")

@@ -23,7 +23,7 @@ def test_operators_by_name():
     ("name", "told"),
     [
         ("u_tt", r"can be read as partial\(u, t, t\) or as partial\(u, tt\)"),
-        ("partial(u, x1, y)", r"--derivatives: the name y is not known at column 16"),
+        ("partial(u, x1, y)", r"^derivatives: the name y is not known at column 16"),
         ("partial(u, t) + u", "unknown derivative"),
         ("u_x4", "partials in t to x3"),
     ],
