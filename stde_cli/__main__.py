@@ -1,3 +1,4 @@
 from stde_cli.cli.main import program
 
-program()
+if __name__ == "__main__":
+    program()

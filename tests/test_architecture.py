@@ -13,7 +13,7 @@ PACKAGE = Path(stde_cli.__file__).parent
 
 # From the bottom up; in each room its files and folders, from the bottom up.
 ROOMS = {
-    "system": "errors files interrupts resources environment types prng",
+    "system": "errors files interrupts resources environment ranges types prng",
     "autodiff": "directions restriction taylor",
     "expressions": "layout nodes faults evaluation algebra parser linear field",
     "problem": "domains operators constraints pdes",
@@ -22,7 +22,7 @@ ROOMS = {
     "objective": "losses collocation weighting metrics",
     "runs": "directory points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint initialisation",
-    "config": "schema hydra_errors composition validate build saved",
+    "config": "schema files hydra_errors composition targets validate build saved",
     "jobs": "estimate trained solve launch export run plans benchmarks",
     "cli": """main arguments sweeps hydra_app solve resume evaluate predict export plan bench list
         doctor completion""",

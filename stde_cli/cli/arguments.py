@@ -16,6 +16,13 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(self.prog, None, message, f"see: {self.prog} --help")
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """The flag of commands that read a run, whose configuration may name anybody's code."""
+    parser.add_argument(
+        "--trust", action="store_true", help="run classes of others that the run's files name"
+    )
+
+
 def seed(text: str) -> int:
     """An argument type: a whole number that a key can be made from."""
     number = int(text)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from stde_cli.cli.arguments import Parser, positive, seed
+from stde_cli.cli.arguments import Parser, add_trust, positive, seed
 from stde_cli.runs.directory import RunDirectory
 
 
@@ -14,6 +14,7 @@ def parser() -> Parser:
         "own tests never saw.",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    add_trust(parser)
     parser.add_argument("--points", type=positive, default=20_000, metavar="N", help="how many")
     parser.add_argument("--seed", type=seed, default=1, metavar="S", help="of the points")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
     from stde_cli.jobs import trained
 
-    loaded = trained.load(run)
+    loaded = trained.load(run, trust=options.trust)
     found = trained.evaluate(loaded, points=options.points, seed=options.seed)
     figures = {"run": str(run.path), **found}
     width = max(map(len, figures))

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from stde_cli.cli.arguments import Parser, told_as
+from stde_cli.cli.arguments import Parser, add_trust, told_as
 from stde_cli.runs.directory import RunDirectory
 
 
 def parser() -> Parser:
     parser = Parser("export", "u with its parameters, in one file that JAX alone loads and calls.")
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    add_trust(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="written by jax.export"
     )
@@ -22,7 +23,7 @@ def main(arguments: list[str]) -> int:
     from stde_cli.jobs import trained
     from stde_cli.jobs.export import PLATFORMS, export
 
-    loaded = trained.load(run)
+    loaded = trained.load(run, trust=options.trust)
     with told_as(out="--out"):
         size = export(loaded, options.out)
     dim, platforms = loaded.built.problem.pde.domain.dim, " and ".join(PLATFORMS)

@@ -21,7 +21,7 @@ from stde_cli.cli.main import look_for_classes_in
 from stde_cli.config.composition import choices, config_directory, explained
 from stde_cli.config.hydra_errors import explain
 from stde_cli.config.schema import register
-from stde_cli.system.errors import Interrupted, StdeError, UsageError
+from stde_cli.system.errors import Interrupted, StdeError, Unexpected, UsageError
 
 _LONGEST_NAME = 40
 
@@ -173,3 +173,7 @@ class _Task:
             raise UsageError("run_dir", where, error.strerror or str(error)) from error
         except OmegaConfBaseException as error:
             raise explain(error, config_directory(), self._command) from error
+        except StdeError:
+            raise
+        except Exception as error:
+            raise Unexpected(error) from error

@@ -4,12 +4,13 @@ import importlib
 import multiprocessing
 import os
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from stde_cli import __version__
-from stde_cli.system.errors import Interrupted, StdeError, UsageError
+from stde_cli.system.errors import Interrupted, StdeError, Unexpected, UsageError
 from stde_cli.system.interrupts import SIGNALS
 
 COMMANDS = {
@@ -55,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(arguments[0], arguments[1:])
     except StdeError as error:
+        if error.__cause__ is not None and _wants_tracebacks():
+            traceback.print_exception(error)
         return _fail(str(error), error.status, error.detail)
     except KeyboardInterrupt as error:
         cause = error.__cause__
@@ -67,6 +70,14 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", 2)
+    except Exception as error:
+        if _wants_tracebacks():
+            raise
+        return _fail(str(Unexpected(error)), Unexpected.status)
+
+
+def _wants_tracebacks() -> bool:
+    return any(map(os.environ.get, ("STDE_TRACEBACK", "HYDRA_FULL_ERROR")))
 
 
 def program() -> NoReturn:

@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from stde_cli.cli.arguments import Parser, told_as
+from stde_cli.cli.arguments import Parser, add_trust, told_as
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import Interrupted, UsageError
 from stde_cli.system.interrupts import Interrupts
@@ -13,6 +13,7 @@ from stde_cli.system.interrupts import Interrupts
 def parser() -> Parser:
     parser = Parser("predict", "u, and on request its derivatives, at your points.")
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    add_trust(parser)
     parser.add_argument(
         "--points",
         type=Path,
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
     from stde_cli.jobs import trained
     from stde_cli.runs.points import PointsFile, open_values
 
-    loaded = trained.load(run)
+    loaded = trained.load(run, trust=options.trust)
     layout = loaded.built.problem.pde.layout
     names = [
         name.strip() for name in re.split(r",(?![^(]*\))", options.derivatives) if name.strip()

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from stde_cli.cli.arguments import Parser
+from stde_cli.cli.arguments import Parser, add_trust
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.reporting.summary import show_summary
 from stde_cli.system.interrupts import Interrupts
@@ -16,6 +16,7 @@ def parser() -> Parser:
         "as a run that was never interrupted.",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    add_trust(parser)
     return parser
 
 
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
             from stde_cli.config import saved
             from stde_cli.jobs import solve as session
 
-            config = saved.load(run)
+            config = saved.load(run, trust=options.trust, tracked=True)
             summary = session.resume(config, run, command=command, interrupts=interrupts)
     show_summary(summary)
     return 0

@@ -4,6 +4,8 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from pkgutil import resolve_name
+from traceback import walk_tb
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,13 +16,16 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from jax.experimental.compilation_cache import compilation_cache
 from jaxtyping import PyTree
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from stde_cli.config.targets import GROUPS
 from stde_cli.estimators import AbstractEstimator, Exact
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.runs.tracking import Tracker
-from stde_cli.system.errors import UsageError
+from stde_cli.system.errors import DoesNotFit, StdeError, UsageError
 from stde_cli.system.prng import make_key
+from stde_cli.system.resources import available_memory_bytes
 from stde_cli.system.types import PRNGKey, ScalarField
 from stde_cli.training import Problem, TrainerState, initial_state
 
@@ -115,8 +120,13 @@ def build(config: DictConfig) -> Built:
     """Instantiate everything but the parameters, which `initialise` draws.
 
     Raises:
-        UsageError: a target cannot be imported, or refuses its arguments.
+        UsageError: a class refuses its arguments, or fails.
     """
+    with refusing(config):
+        return _build(config)
+
+
+def _build(config: DictConfig) -> Built:
     keys = keys_of(config.seed, config.runtime.generator)
     schedule = _schedule(config)
     pde = _make(config, "pde", dim=config.dim, key=keys.pde)
@@ -152,16 +162,30 @@ def abstract_state(config: DictConfig) -> TrainerState:
     """The shapes of the state that `build(config).initialise()` would make, drawing nothing.
 
     Raises:
-        UsageError: as `build`, or the estimator refuses an operator or the network.
+        UsageError: as `build`, or the estimator refuses an operator or the network, or the points
+            of a step alone do not fit.
     """
+    _check_points(config)
 
     def shapes() -> TrainerState:
         built = build(config)
         state = built.initialise()
         _check_estimator(config, built.problem, state)
+        if built.problem.pde.solution is not None:
+            built.problem.pde.solution(jnp.zeros(built.problem.pde.domain.dim))
         return state
 
-    return eqx.filter_eval_shape(shapes)
+    with refusing(config):
+        return eqx.filter_eval_shape(shapes)
+
+
+def _check_points(config: DictConfig) -> None:
+    """Before anything has the size of a point."""
+    available = available_memory_bytes()
+    needed = config.dim * config.train.points * (8 if config.runtime.precision == "float64" else 4)
+    if config.runtime.check_memory and available is not None and needed > available:
+        why = f"the points of a step take {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free"
+        raise DoesNotFit("dim", config.dim, why, "lower dim or train.points")
 
 
 def build_tracker(config: DictConfig) -> Tracker:
@@ -219,7 +243,12 @@ def _refused_by_estimator(config: DictConfig) -> Iterator[None]:
 
 
 def _make(config: DictConfig, group: str, /, **arguments: Any) -> Any:
-    return _call(config, group, _maker(config, group), arguments)
+    made = _call(config, group, _maker(config, group), arguments)
+    kind = GROUPS[group]
+    if not isinstance(made, kind):
+        why = f"makes a {type(made).__name__}, no {kind.__name__}"
+        raise UsageError(f"{group}._target_", config[group]["_target_"], why)
+    return made
 
 
 def _maker(config: DictConfig, group: str) -> Callable[..., Any]:
@@ -235,6 +264,73 @@ def _call(
     """Call, and turn what a class says of its arguments into an error at `group`."""
     try:
         return function(*plain, **named)
-    except (InstantiationException, ValueError, TypeError) as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise UsageError(group, config.choices.get(group), reason) from error
+    except (StdeError, jax.errors.JaxRuntimeError, OmegaConfBaseException):
+        raise
+    except InstantiationException as error:
+        if isinstance(error.__cause__, StdeError):
+            raise error.__cause__ from error
+        raise _told(config, group, error.__cause__ or error) from error
+    except Exception as error:
+        raise _told(config, group, error) from error
+
+
+@contextmanager
+def refusing(config: DictConfig) -> Iterator[None]:
+    """What is raised while objects are built from `config` or traced, told in one line.
+
+    Whatever it is: the classes and texts are the user's choice, and often the user's own.
+
+    Raises:
+        UsageError: at the group whose class raised it.
+        StdeError, OSError, jax.errors.JaxRuntimeError: as they are.
+    """
+    try:
+        yield
+    except (StdeError, OSError, jax.errors.JaxRuntimeError, OmegaConfBaseException):
+        raise
+    except Exception as error:
+        raise _told(config, _group_of(error, config), error) from error
+
+
+def _told(config: DictConfig, group: str, error: BaseException) -> UsageError:
+    reason = " ".join(str(error).split("\n\n")[0].split())
+    if not isinstance(error, ValueError | TypeError) or not reason:
+        reason = f"{type(error).__name__}: {reason}".rstrip(": ")
+    if len(reason) > _LONGEST:
+        reason = f"{reason[:_LONGEST]}..."
+    return UsageError(group, config.choices.get(group), reason, _TRACEBACK)
+
+
+_LONGEST = 300
+_TRACEBACK = "STDE_TRACEBACK=1 shows where"
+
+_ROOMS = {
+    "stde_cli.ansatz": "network",
+    "stde_cli.objective.losses": "loss",
+    "stde_cli.objective.collocation": "collocation",
+    "stde_cli.objective.weighting": "weighting",
+    "stde_cli.training.start": "start",
+    "stde_cli.training.schedules": "schedule",
+    "stde_cli.estimators": "estimator",
+    "stde_cli.autodiff": "estimator",
+    "optax": "optimizer",
+}
+"""Whose business it is what a module does; everything else is the PDE's."""
+
+
+def _group_of(error: BaseException, config: DictConfig) -> str:
+    """The group whose class stands innermost in the traceback."""
+    own = {_module_of(config, group): group for group in GROUPS}
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    for module in reversed(frames):
+        if module in own:
+            return own[module]
+        for room, group in _ROOMS.items():
+            if module.startswith(room):
+                return group
+    return "pde"
+
+
+def _module_of(config: DictConfig, group: str) -> str:
+    target = OmegaConf.select(config, f"{group}._target_", default="")
+    return getattr(resolve_name(target), "__module__", "") if target else ""

@@ -17,9 +17,10 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from stde_cli.config.files import read_carefully
 from stde_cli.config.hydra_errors import explain, nameless_choice
 from stde_cli.config.schema import register
-from stde_cli.system.errors import UsageError
+from stde_cli.system.errors import StdeError, UsageError
 
 
 def config_directory() -> Path:
@@ -64,17 +65,21 @@ def compose(
 
 @contextmanager
 def explained(command: str, arguments: Sequence[str]) -> Iterator[None]:
-    """What Hydra says of a command's arguments is told as every other fault is."""
+    """What Hydra says of a command's arguments is told as every other fault is.
+
+    What a task raises within is left alone if it is told already.
+    """
+    read_carefully()
     try:
         yield
+    except StdeError:
+        raise
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, config_directory(), command) from error
-    except ValueError as error:
-        # Of Hydra's own, before there is a task; the task's are the program's faults.
-        nameless = "Config group override" in str(error)
-        if nameless and (told := nameless_choice(list(arguments), config_directory())):
-            raise told from error
-        raise
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Hydra's own: for a list where the name of a choice belongs, say.
+        nameless = nameless_choice(list(arguments), config_directory())
+        raise nameless or explain(error, config_directory(), command) from error
 
 
 @contextmanager

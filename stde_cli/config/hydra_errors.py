@@ -15,11 +15,39 @@ def explain(error: Exception, directory: Path, command: str) -> UsageError:
     """The error that the user is shown."""
     # Hydra wraps the telling error in a less telling one.
     text = "\n".join(str(e) for e in (error, error.__cause__) if e is not None)
-    for attempt in (_unknown_choice, _unknown_key, _wrong_type, _bad_syntax):
+    attempts = (_several_values, _unknown_choice, _unknown_key, _no_such_variable, _wrong_type)
+    for attempt in (*attempts, _bad_syntax):
         explained = attempt(text, directory, command)
         if explained:
             return explained
-    return UsageError(command, None, " ".join(text.split("\n")[0].split()), _help(command))
+    return UsageError(_key_in(text) or command, None, _first_line(text), _help(command))
+
+
+def _first_line(text: str) -> str:
+    return " ".join(text.strip().split("\n")[0].split())
+
+
+def _key_in(text: str) -> str | None:
+    """The key that OmegaConf names below its errors."""
+    match = re.search(r"full_key: (\S+)", text)
+    return match[1] if match else None
+
+
+def _several_values(text: str, directory: Path, command: str) -> UsageError | None:
+    match = re.search(r"Ambiguous value for argument '(.*?)=(.*?)'", text)
+    if not match:
+        return None
+    key, values = match[1], match[2]
+    mend = f"add -m to sweep over them, or write {key}=[{values}] for a list"
+    return UsageError(key, values, "these are several values", mend)
+
+
+def _no_such_variable(text: str, directory: Path, command: str) -> UsageError | None:
+    match = re.search(r"Environment variable '(.*?)' not found", text)
+    if not match:
+        return None
+    why = f"the environment variable {match[1]} is not set"
+    return UsageError(_key_in(text) or command, None, why, f"export {match[1]}=...")
 
 
 def _unknown_choice(text: str, directory: Path, command: str) -> UsageError | None:
@@ -60,8 +88,14 @@ def _unknown_key(text: str, directory: Path, command: str) -> UsageError | None:
         key = match[1] if match else None
     if key is None:
         return None
+    if appended := re.search(r"append to your default list use (\S+)", text):
+        return UsageError(key, None, "is no part of the defaults", f"write {appended[1]}")
     known = _known_keys(directory)
-    near = difflib.get_close_matches(key, [k for k in known if "." in k or "." not in key], n=1)
+    if choices := sorted(known.get(key, set()) - {""}):
+        mend = f"{' and '.join(choices)} {'has' if len(choices) == 1 else 'have'} it"
+        return UsageError(key, None, "the choice that is made has no such key", mend)
+    candidates = [k for k in known if k != key and ("." in k or "." not in key)]
+    near = difflib.get_close_matches(key, candidates, n=1)
     mend = f"did you mean {near[0]}?" if near else _help(command)
     if not near and key.rpartition(".")[0] in known:
         mend = f"write +{key}=... if its target takes it"
@@ -76,11 +110,15 @@ def _wrong_type(text: str, directory: Path, command: str) -> UsageError | None:
         match = re.search(r"Value '(.*?)' \(?.*?\)? ?(?:is not a valid|could not)", text)
         wanted = None
         value = match[1] if match else None
-    key = re.search(r"full_key: (\S+)", text) or re.search(r"Error merging override (\S+?)=", text)
-    if key is None:
+    override = re.search(r"Error merging override ([^\s=]+)=(.*)", text)
+    key = _key_in(text) or (override[1] if override else None)
+    if key is None or (override is None and wanted is None):
         return None
-    why = f"must be of type {wanted}" if wanted else " ".join(text.split("\n")[0].split())
-    return UsageError(key[1], value, why)
+    if wanted:
+        return UsageError(key, value, f"must be of type {wanted}")
+    # The first line says no more than what was typed.
+    lines = [line for line in text.split("\n") if line.strip() and "merging override" not in line]
+    return UsageError(key, value or (override[2] if override else None), _first_line(lines[0]))
 
 
 def _bad_syntax(text: str, directory: Path, command: str) -> UsageError | None:
@@ -91,18 +129,22 @@ def _bad_syntax(text: str, directory: Path, command: str) -> UsageError | None:
     return UsageError(match[1], None, "not an override", mend)
 
 
-def _known_keys(directory: Path) -> list[str]:
-    """Every key of every YAML file, as it is written on the command line, and every group."""
+def _known_keys(directory: Path) -> dict[str, set[str]]:
+    """Every key of every YAML file, as it is typed, and every group: the choices that have it."""
     from stde_cli.config.schema import BenchmarkConfig
 
-    keys = set(_paths(OmegaConf.to_container(OmegaConf.structured(BenchmarkConfig))))
-    for file in directory.rglob("*.yaml"):
+    schema = OmegaConf.to_container(OmegaConf.structured(BenchmarkConfig))
+    keys = {path: {""} for path in _paths(schema)}
+    for file in sorted(directory.rglob("*.yaml")):
         parts = file.relative_to(directory).with_suffix("").parts
-        keys.add("/".join(parts[:-1]))
+        group = "/".join(parts[:-1])
+        keys.setdefault(group, set()).add("")
         content = OmegaConf.to_container(OmegaConf.load(file))
         prefix = "" if parts[0] in ("experiment",) else ".".join(parts[:-1])
-        keys.update(f"{prefix}.{path}".strip(".") for path in _paths(content))
-    return sorted(key for key in keys if key and key[0] != "_" and "._" not in key)
+        choice = f"{group}={parts[-1]}" if prefix else ""
+        for path in _paths(content):
+            keys.setdefault(f"{prefix}.{path}".strip("."), set()).add(choice)
+    return {key: found for key, found in keys.items() if key and key[0] != "_" and "._" not in key}
 
 
 def _paths(content: object, prefix: str = "") -> list[str]:

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pkgutil import resolve_name
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, resolvers
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from stde_cli.config import files
 from stde_cli.config.schema import SolveConfig
+from stde_cli.config.targets import Untrusted
 from stde_cli.config.validate import validate
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import UsageError
@@ -17,11 +18,16 @@ _NOT_THE_RUN = ("run_dir", "resume", "tracker")
 """Keys that say where a run is kept and shown, not what it computes."""
 
 
-def load(run: RunDirectory) -> DictConfig:
+def load(run: RunDirectory, *, trust: bool = False, tracked: bool = False) -> DictConfig:
     """The configuration of a run, checked as a new one would be.
 
+    Args:
+        trust: classes that come neither from this package nor from optax may be imported. A run
+            directory can be anybody's, and its configuration names code.
+        tracked: its tracker is wanted, too.
+
     Raises:
-        UsageError: it is not a configuration of this version.
+        UsageError: it is not a configuration of this version, or names code that is not trusted.
     """
     saved = _read(run)
     try:
@@ -35,8 +41,50 @@ def load(run: RunDirectory) -> DictConfig:
     if OmegaConf.missing_keys(config):
         missing = ", ".join(sorted(OmegaConf.missing_keys(config)))
         raise UsageError("RUN", run.path, f"config.yaml lacks {missing}")
-    validate(config)
+    try:
+        validate(config, trusted=trust, tracked=tracked)
+    except Untrusted as untrusted:
+        why = f"config.yaml names {untrusted}, code that is not part of stde"
+        mend = "if you trust whoever made the run, add --trust"
+        raise UsageError("RUN", run.path, why, mend) from untrusted
     return config
+
+
+def kept(config: DictConfig) -> dict[str, Any]:
+    """A configuration as a run keeps it: resolved, but for what the environment says.
+
+    What `${oc.env:NAME}` stands for may be a secret, and is another on another machine.
+    """
+    asked: list[str] = []
+
+    def env(name: str, default: Any = _NOTHING) -> str | None:
+        asked.append(name)
+        return resolvers.oc.env(name, *(() if default is _NOTHING else (default,)))
+
+    OmegaConf.register_new_resolver("oc.env", env, replace=True)
+    try:
+        return _without_environment(config, OmegaConf.to_container(config), asked)
+    finally:
+        OmegaConf.register_new_resolver("oc.env", resolvers.oc.env, replace=True)
+
+
+_NOTHING = object()
+
+
+def _without_environment(node: Any, raw: Any, asked: list[str]) -> Any:
+    """The values of a mapping or a list; those that ask for the environment as `raw` has them."""
+    items = raw.items() if isinstance(raw, dict) else enumerate(raw)
+    found = {}
+    for key, written in items:
+        asked.clear()
+        if isinstance(written, dict | list):
+            found[key] = _without_environment(node[key], written, asked)
+        else:
+            value = node[key]
+            if OmegaConf.is_config(value):
+                value = OmegaConf.to_container(value, resolve=True)
+            found[key] = written if asked else value
+    return found if isinstance(raw, dict) else list(found.values())
 
 
 def _refuse_targets_that_moved(run: RunDirectory, config: DictConfig) -> None:
@@ -74,10 +122,9 @@ def slug(config: DictConfig) -> str:
 
 def _read(run: RunDirectory) -> Any:
     try:
-        return OmegaConf.load(run.config)
-    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError("RUN", run.path, f"config.yaml cannot be read ({reason})") from error
+        return files.load(run.config)
+    except files.Unreadable as error:
+        raise UsageError("RUN", run.path, f"config.yaml cannot be read ({error})") from error
 
 
 def _computed(config: Any) -> dict[str, Any]:

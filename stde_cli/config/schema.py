@@ -6,40 +6,42 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from stde_cli.system.ranges import Count, Positive, Seed
+
 
 @dataclass
 class TrainConfig:
-    points: int = 100
+    points: Count = 100
     """Collocation points a step."""
-    condition_points: int = 100
+    condition_points: Count = 100
     """Points a step for each initial or boundary condition in the loss."""
-    redraw_every: int = 1
+    redraw_every: Count = 1
     """Steps that share their points and directions, for optimizers that compare gradients."""
-    gradient_clip: float | None = None
+    gradient_clip: Positive | None = None
     """Largest global norm of the gradient."""
-    log_every: int | None = None
+    log_every: Count | None = None
     """Steps between lines of metrics.jsonl; null: a hundredth of the run."""
-    steps_per_call: int | None = None
+    steps_per_call: Count | None = None
     """Most steps in one compiled call; null: as many as half a second holds."""
 
 
 @dataclass
 class EvaluationConfig:
-    points: int = 20_000
+    points: Count = 20_000
     """Test points of the final errors."""
-    every: int | None = None
+    every: Count | None = None
     """Steps between errors during training; null: a tenth of the run."""
-    monitor_points: int = 2_000
+    monitor_points: Count = 2_000
     """Test points of the errors during training, and of the final residual."""
 
 
 @dataclass
 class CheckpointConfig:
-    every: int | None = None
+    every: Count | None = None
     """Steps between checkpoints; null: by time alone."""
-    minutes: float = 10.0
+    minutes: Positive = 10.0
     """Longest time between checkpoints."""
-    keep: int = 2
+    keep: Count = 2
     """Checkpoints kept, the newest ones."""
 
 
@@ -60,9 +62,9 @@ class RuntimeConfig:
 class SolveConfig:
     """`stde solve`."""
 
-    dim: int = MISSING
-    seed: int = MISSING
-    steps: int = MISSING
+    dim: Count = MISSING
+    seed: Seed = MISSING
+    steps: Count = MISSING
     run_dir: str | None = None
     """Where the run is kept; null: a new directory under runs/."""
     resume: str = "never"
@@ -91,11 +93,11 @@ class BenchConfig:
     """Keys of `variants`, measured in this order; ratios are against the last."""
     variants: dict[str, list[str]] = MISSING
     """The overrides that make each method."""
-    blocks: int = 7
+    blocks: Count = 7
     """Timed blocks a method; the median counts."""
-    block_seconds: float = 2.0
+    block_seconds: Positive = 2.0
     """About how long a block runs; at least one step."""
-    until: float | None = None
+    until: Positive | None = None
     """Train until the relative L2 error is below this and report the seconds; null: the speed."""
     out: str | None = None
     """Where the JSON list goes."""

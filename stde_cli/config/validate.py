@@ -1,92 +1,106 @@
 """What must hold across fields, checked before anything is built. Each fault names its key."""
 
 import dataclasses
-import math
-from collections.abc import Callable
-from typing import Any
+import re
+from collections.abc import Iterable
+from pkgutil import resolve_name
+from typing import Any, get_type_hints
 
-from hydra.errors import InstantiationException
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.config.schema import BenchmarkConfig
+from stde_cli.config.targets import GROUPS, check_group, check_numbers, check_value
 from stde_cli.system.errors import UsageError
 from stde_cli.system.prng import GENERATORS
 
-_POSITIVE_INTEGERS = (
-    "dim",
-    "steps",
-    "train.points",
-    "train.condition_points",
-    "train.redraw_every",
-    "train.log_every",
-    "train.steps_per_call",
-    "evaluation.points",
-    "evaluation.every",
-    "evaluation.monitor_points",
-    "checkpoint.every",
-    "checkpoint.keep",
-    "network.width",
-    "network.block_size",
-    "estimator.batch",
-    "collocation.candidates",
-    "weighting.every",
-    "bench.blocks",
-)
-_POSITIVE_NUMBERS = (
-    "checkpoint.minutes",
-    "train.gradient_clip",
-    "optimizer.learning_rate",
-    "pde.radius",
-    "bench.block_seconds",
-    "bench.until",
-)
 _CHOICES = {
     "resume": ("never", "auto"),
     "runtime.precision": ("float32", "float64"),
     "runtime.matmul_precision": ("default", "high", "highest", "bfloat16", "tensorfloat32"),
     "runtime.generator": GENERATORS,
     "runtime.platform": (None, "cpu", "gpu", "cuda", "rocm", "tpu", "metal"),
-    "network.activation": ("tanh", "sin", "gelu", "silu", "softplus"),
 }
-_LARGEST = {"dim": 2**31 - 1, "steps": 2**31 - 1}
-"""Indices and steps are 32-bit."""
 
 
-def validate(config: DictConfig) -> None:
+def validate(config: DictConfig, *, trusted: bool = True, tracked: bool = True) -> None:
     """Check values by themselves and against each other.
+
+    Args:
+        trusted: classes may be imported that come neither from this package nor from optax.
+        tracked: the tracker is to be built, too.
 
     Raises:
         UsageError: the first fault found.
+        Untrusted: a class of others, where they are not trusted.
     """
     known = {field.name for field in dataclasses.fields(BenchmarkConfig)}
     for key in config:
         if key not in known:
             raise UsageError(str(key), config[key], "no such key", "see: stde solve --cfg job")
-    for key in _POSITIVE_INTEGERS:
-        _check(
-            config, key, lambda v: _is_whole(v) and v >= 1, "must be a whole number of 1 or more"
-        )
-    for key in _POSITIVE_NUMBERS:
-        _check(config, key, lambda v: _is_number(v) and 0 < v < math.inf, "must be above 0")
-    for key, limit in _LARGEST.items():
-        _check(config, key, lambda v, limit=limit: v <= limit, f"must not exceed {limit}")
+    groups = [group for group in GROUPS if tracked or group != "tracker"]
+    settings = {
+        str(key): _resolved(config, str(key))
+        for key in config
+        if (key in groups or key not in GROUPS) and not OmegaConf.is_missing(config, str(key))
+    }
+    _check_schema(settings, BenchmarkConfig)
+    check_numbers(settings)
     for key, choices in _CHOICES.items():
-        names = ", ".join("null" if c is None else c for c in choices)
-        _check(config, key, lambda v, c=choices: v in c, f"must be one of {names}")
-    if OmegaConf.select(config, "optimizer.learning_rate", default=1.0) is None:
-        # Optax would take that for steps as long as the gradient, and uphill.
-        raise UsageError("optimizer.learning_rate", "null", "must be above 0")
-    _check(config, "seed", lambda v: 0 <= v < 2**32, "must be from 0 to 4294967295")
-    _check(config, "network.depth", lambda v: _is_whole(v) and v >= 2, "must be 2 or more")
+        value = OmegaConf.select(config, key)
+        if value not in choices:
+            names = ", ".join("null" if c is None else c for c in choices)
+            raise UsageError(key, value, f"must be one of {names}")
+    for group in groups:
+        choice = config.choices.get(group)
+        check_group(group, settings.get(group), choice=choice, trusted=trusted)
     _check_across(config)
+
+
+def _resolved(config: DictConfig, key: str) -> Any:
+    try:
+        value = config[key]
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except OmegaConfBaseException as error:
+        where, written = _unresolved(config, OmegaConf.to_container(config), (key,)) or (key, None)
+        why, mend = " ".join(str(error).splitlines()[0].split()), ""
+        if name := re.search(r"Environment variable '(.*?)' not found", why):
+            why, mend = f"the environment variable {name[1]} is not set", f"export {name[1]}=..."
+        raise UsageError(where, written, why, mend) from error
+
+
+def _unresolved(node: Any, raw: Any, keys: Iterable[Any], at: str = "") -> tuple[str, Any] | None:
+    """The key below `node` whose interpolation leads nowhere, and what is written there."""
+    for key in keys:
+        where = f"{at}[{key}]" if isinstance(raw, list) else f"{at}.{key}".strip(".")
+        try:
+            value = node[key]
+        except OmegaConfBaseException:
+            return where, raw[key]
+        if isinstance(raw[key], dict | list):
+            below = raw[key] if isinstance(raw[key], dict) else range(len(raw[key]))
+            if found := _unresolved(value, raw[key], below, where):
+                return found
+    return None
+
+
+def _check_schema(settings: dict[str, Any], schema: type, under: str = "") -> None:
+    """The typed part: everything but the groups."""
+    for name, hint in get_type_hints(schema, include_extras=True).items():
+        if name not in settings:
+            continue
+        if dataclasses.is_dataclass(hint):
+            assert isinstance(hint, type)
+            _check_schema(settings[name], hint, f"{under}{name}.")
+        else:
+            check_value(settings[name], hint, f"{under}{name}")
 
 
 def _check_across(config: DictConfig) -> None:
     dim = config.dim
     solution = OmegaConf.select(config, "pde.solution._target_")
     if solution is not None:
-        needed = getattr(_locate(solution, "pde/solution"), "window", 1)
+        needed = getattr(resolve_name(solution), "window", 1)
         if dim < needed:
             name = config.choices.get("pde/solution")
             raise UsageError("dim", dim, f"pde/solution={name} needs {needed} coordinates or more")
@@ -104,28 +118,3 @@ def _check_across(config: DictConfig) -> None:
         raise UsageError(
             "network.block_size", block, f"does not divide dim={dim}", f"{nearest} does"
         )
-
-
-def _locate(target: str, key: str) -> Any:
-    try:
-        return get_object(target)
-    except (ImportError, ValueError, InstantiationException) as error:
-        raise UsageError(key, target, "cannot be imported", "check its _target_") from error
-
-
-def _check(config: DictConfig, key: str, holds: Callable[[Any], bool], why: str) -> None:
-    """The value at `key` satisfies `holds`; absent keys, and null unless it is a choice, pass."""
-    missing = object()
-    value = OmegaConf.select(config, key, default=missing)
-    if value is missing or (value is None and None not in _CHOICES.get(key, ())):
-        return
-    if not holds(value):
-        raise UsageError(key, value, why)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

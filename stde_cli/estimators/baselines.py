@@ -13,6 +13,7 @@ from stde_cli.autodiff.directions import (
 from stde_cli.autodiff.taylor import pure_derivatives
 from stde_cli.estimators.base import AbstractEstimator, Operators, draw_each
 from stde_cli.problem.operators import Jets, Laplacian, partial_sum
+from stde_cli.system.ranges import Count
 from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 
 
@@ -24,7 +25,7 @@ class Unrestricted(AbstractEstimator):
     replacement.
     """
 
-    batch: int
+    batch: Count
 
     def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> CoordinateDirections:
         for name, operator in operators.items():
@@ -52,7 +53,7 @@ class NestedBackward(AbstractEstimator):
     """
 
     sampler: AbstractSampler
-    batch: int
+    batch: Count
 
     def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> PyTree:
         return draw_each(operators, self.sampler, self.batch, dim, key=key)

@@ -6,6 +6,7 @@ from stde_cli.autodiff.directions import AbstractSampler
 from stde_cli.estimators.base import AbstractEstimator, Operators, draw_each
 from stde_cli.estimators.reading import apart, read
 from stde_cli.problem.operators import AbstractOperator, partial_sum, read_partials
+from stde_cli.system.ranges import Count
 from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 
 
@@ -17,7 +18,7 @@ class STDE(AbstractEstimator):
     """
 
     sampler: AbstractSampler
-    batch: int
+    batch: Count
     plans_partials: ClassVar[bool] = True
 
     def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> PyTree:

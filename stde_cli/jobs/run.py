@@ -37,8 +37,8 @@ class Run:
         path: the run directory.
     """
 
-    def __init__(self, directory: RunDirectory):
-        self._directory = directory
+    def __init__(self, directory: RunDirectory, *, trust: bool = True):
+        self._directory, self._trust = directory, trust
         self.path = directory.path
 
     def __repr__(self) -> str:
@@ -122,7 +122,7 @@ class Run:
 
     @cached_property
     def _trained(self) -> trained.Trained:
-        return trained.load(self._directory)
+        return trained.load(self._directory, trust=self._trust)
 
 
 def solve(*overrides: str, config_dir: str | Path | None = None, **settings: Any) -> Run:
@@ -173,8 +173,13 @@ def solve(*overrides: str, config_dir: str | Path | None = None, **settings: Any
     return Run(directory)
 
 
-def load(path: str | Path) -> Run:
+def load(path: str | Path, *, trust: bool = False) -> Run:
     """The run in a directory, finished or not.
+
+    Args:
+        path: the run directory.
+        trust: classes that its configuration names may be imported, whoever wrote them; without it
+            only those of this package and of optax.
 
     Raises:
         UsageError: there is no such directory, or what it holds is no run.
@@ -185,7 +190,7 @@ def load(path: str | Path) -> Run:
         Traceback (most recent call last):
         stde_cli.system.errors.UsageError: RUN=runs/nowhere: no such directory; runs are kept ...
     """
-    return Run(RunDirectory.open(Path(path)))
+    return Run(RunDirectory.open(Path(path)), trust=trust)
 
 
 def _in_precision_of_session(tree: Any) -> Any:

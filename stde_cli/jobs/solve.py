@@ -10,7 +10,15 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from omegaconf import DictConfig, OmegaConf
 
-from stde_cli.config.build import Built, abstract_state, build, build_tracker, configured_jax
+from stde_cli.config import saved
+from stde_cli.config.build import (
+    Built,
+    abstract_state,
+    build,
+    build_tracker,
+    configured_jax,
+    refusing,
+)
 from stde_cli.objective.metrics import Errors, Evaluator
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.tracking import Tracker
@@ -145,12 +153,12 @@ class _Session:
             # First of all: a run whose checkpoint is damaged is refused and left as it was.
             restored = self._restore() if self.resumed else None
             if restored is None:
-                run.write_config(OmegaConf.to_yaml(config, resolve=True))
+                run.write_config(OmegaConf.to_yaml(saved.kept(config)))
                 run.forget_metrics_after(0)
             title = f"{config.choices.get('pde')} · {config.dim:,} dimensions · {run.path}"
             self.console = stack.enter_context(RunConsole(run, title, self.job))
             self.tracker: Tracker = build_tracker(config)
-            settings: Any = OmegaConf.to_container(config, resolve=True)
+            settings = saved.kept(config)
             try:
                 self._write_summary("running")
                 self.tracker.start(run, settings, self.console.line)
@@ -171,7 +179,8 @@ class _Session:
         console, config = self.console, self.config
         console.stage("compiling")
         problem = self.built.problem
-        executable = Executable(problem, self.abstract)
+        with refusing(config):
+            executable = Executable(problem, self.abstract)
         self.summary["compile_seconds"] = executable.compile_seconds
         needed = executable.temp_memory_bytes
         if restored is None:
@@ -193,7 +202,8 @@ class _Session:
         self._finish(state)
 
     def _first_state(self) -> TrainerState:
-        initialisation = Initialisation(self.built.initialise)
+        with refusing(self.config):
+            initialisation = Initialisation(self.built.initialise)
         self.summary["compile_seconds"] += initialisation.compile_seconds
         needed, mend = initialisation.memory_bytes, f"{_SMALLER}, or start=trivial_solution"
         _check_memory(self.config, needed, "finding where to start takes", mend)

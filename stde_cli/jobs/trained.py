@@ -36,13 +36,14 @@ class Trained(NamedTuple):
     step: int
 
 
-def load(run: RunDirectory) -> Trained:
+def load(run: RunDirectory, *, trust: bool = False) -> Trained:
     """Read the newest whole checkpoint of `run`, which may be at work.
 
     Raises:
-        UsageError: there is none, or none can be read.
+        UsageError: there is none, or none can be read; its configuration names code of others, and
+            `trust` does not say that it may run.
     """
-    config = saved.load(run)
+    config = saved.load(run, trust=trust)
     with configured_jax(config):
         state = read_newest(run.checkpoints, abstract_state(config))
         built = build(config)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from stde_cli.estimators import AbstractEstimator
 from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.system.ranges import Count, NonNegative
 from stde_cli.system.types import Point, Points, PRNGKey, Scalar, ScalarField
 
 
@@ -65,9 +66,9 @@ class ByResidual(AbstractCollocation):
         floor: what every candidate has beside its share; the larger, the nearer to uniform.
     """
 
-    candidates: int = eqx.field(static=True, default=4)
-    power: float = 1.0
-    floor: float = 1.0
+    candidates: Count = eqx.field(static=True, default=4)
+    power: NonNegative = 1.0
+    floor: NonNegative = 1.0
 
     def __check_init__(self) -> None:
         if self.candidates < 1:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from stde_cli.system.ranges import Count, ProperFraction
+
 Weights: TypeAlias = Float[Array, " conditions"]
 
 
@@ -70,8 +72,8 @@ class ByGradientNorm(AbstractWeighting):
         decay: the share of the old factor that an update keeps.
     """
 
-    every: int = eqx.field(static=True, default=10)
-    decay: float = 0.9
+    every: Count = eqx.field(static=True, default=10)
+    decay: ProperFraction = 0.9
 
     def __check_init__(self) -> None:
         if self.every < 1:

@@ -33,6 +33,10 @@ class UsageError(StdeError):
         return type(self), (self.where, self.value, self.why, self.mend, self.detail)
 
 
+class DoesNotFit(UsageError):
+    """What the user asks for is more than this machine has."""
+
+
 class RunFailed(StdeError):
     """The run started properly and then failed, for example by turning non-finite."""
 
@@ -58,3 +62,17 @@ class Interrupted(StdeError):
 
     def __reduce__(self):
         return type(self), (str(self), self.signal_number)
+
+
+class Unexpected(StdeError):
+    """What nobody foresaw: a fault of this program, or of a class of the user's."""
+
+    def __init__(self, error: BaseException | str):
+        if isinstance(error, BaseException):
+            reason = " ".join(str(error).split("\n\n")[0].split())
+            error = f"{type(error).__name__}: {reason}".rstrip(": ")
+        self.told = error
+        super().__init__(f"{error}; STDE_TRACEBACK=1 shows where")
+
+    def __reduce__(self):
+        return type(self), (self.told,)

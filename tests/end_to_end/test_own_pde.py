@@ -200,11 +200,11 @@ def test_a_wrong_expression_is_shown_with_a_caret(
 
 WRONG_VALUES = [
     ("pde.conditions.0.weight=ten", ["pde.conditions[0].weight=ten", "above 0"]),
-    ("pde.conditions=[u]", ["pde.conditions[0]=u", "is no condition"]),
+    ("pde.conditions=[u]", ["pde.conditions[0]=u", "must be a mapping"]),
     ("pde.coordinates.t=[1,0]", ["pde.coordinates.t=[1, 0]", "lower end first"]),
     ("dim=4", ["dim=4", "leave dim out"]),
     ("pde.parameters.c=much", ["pde.parameters.c=much", "not a number"]),
-    ("+pde.boundary=0", ["pde=my_kdv", "boundary"]),
+    ("+pde.boundary=0", ["pde.boundary=0", "takes no boundary"]),
     ("pde.redisual=u", ["pde.redisual", "did you mean pde.residual"]),
 ]
 

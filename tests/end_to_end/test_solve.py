@@ -151,4 +151,8 @@ def test_without_an_exact_solution_the_residual_is_reported(tmp_path: Path) -> N
     assert summary["solution"] is None
     # The solution is -(1 - |x|^2) / 2 dim, the trivial one: training starts at it.
     assert summary["residual_rms"] < 0.2
-    stde("evaluate", "run", "--points", "100", cwd=tmp_path).check()
+    refused = stde("evaluate", "run", "--points", "100", cwd=tmp_path)
+    assert refused.status == 2
+    assert "names torsion.Torsion" in refused.err
+    assert "add --trust" in refused.err
+    stde("evaluate", "run", "--points", "100", "--trust", cwd=tmp_path).check()

@@ -4,6 +4,7 @@ from stde_cli.ansatz.networks.mlp import MLP, Activation
 from stde_cli.ansatz.windows import WindowPolynomials
 from stde_cli.autodiff.directions import AbstractDirections
 from stde_cli.problem.operators import KnowsLaplacian
+from stde_cli.system.ranges import Count, Degree, Depth, Window
 from stde_cli.system.types import Point, PRNGKey, RestrictedField, Scalar
 
 _RATE = 10.0
@@ -28,10 +29,10 @@ class AdditiveMLP(eqx.Module):
         self,
         dim: int,
         *,
-        window: int = 2,
-        degree: int = 3,
-        width: int = 128,
-        depth: int = 4,
+        window: Window = 2,
+        degree: Degree = 3,
+        width: Count = 128,
+        depth: Depth = 4,
         activation: Activation = "tanh",
         key: PRNGKey,
     ):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from stde_cli.autodiff.directions import AbstractDirections
+from stde_cli.system.ranges import Count, Depth
 from stde_cli.system.types import Point, PRNGKey, RestrictedField, Scalar
 
 Activation = Literal["tanh", "sin", "gelu", "silu", "softplus"]
@@ -43,8 +44,8 @@ class MLP(eqx.Module):
         self,
         dim: int,
         *,
-        width: int = 128,
-        depth: int = 4,
+        width: Count = 128,
+        depth: Depth = 4,
         activation: Activation = "tanh",
         key: PRNGKey,
     ):

@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from stde_cli.ansatz.networks.mlp import MLP, Activation
 from stde_cli.autodiff.directions import AbstractDirections
+from stde_cli.system.ranges import Count, Depth
 from stde_cli.system.types import Point, PRNGKey, RestrictedField, Scalar
 
 
@@ -26,9 +27,9 @@ class WeightSharing(eqx.Module):
         self,
         dim: int,
         *,
-        block_size: int,
-        width: int = 128,
-        depth: int = 4,
+        block_size: Count,
+        width: Count = 128,
+        depth: Depth = 4,
         activation: Activation = "tanh",
         key: PRNGKey,
     ):

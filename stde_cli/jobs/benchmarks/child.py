@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import jax
 from omegaconf import DictConfig, OmegaConf
 
-from stde_cli.config.build import configured_jax
-from stde_cli.system.errors import StdeError
+from stde_cli.config.build import configured_jax, refusing
+from stde_cli.system.errors import DoesNotFit, StdeError
 
 Figures = TypeVar("Figures")
 Report = Callable[[str], None]
@@ -58,8 +58,10 @@ def _child(measure: Callable[..., Any], settings: dict[str, Any], pipe: Connecti
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         config = OmegaConf.create(settings)
-        with configured_jax(config):
+        with configured_jax(config), refusing(config):
             pipe.send(measure(config, pipe.send))
+    except DoesNotFit as error:
+        pipe.send(Unmeasured(str(error)))
     except (StdeError, Unmeasured) as error:
         pipe.send(error)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:

@@ -22,6 +22,7 @@ from stde_cli.problem.operators import (
     partial_sum,
 )
 from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.system.ranges import Count, NonNegative
 from stde_cli.system.types import (
     Point,
     Points,
@@ -57,8 +58,8 @@ class GradientEnhanced(AbstractLoss):
     them by one joint plan, and the chain rule does the rest: forward mode alone.
     """
 
-    weight: float = 1.0
-    components: int | None = eqx.field(static=True, default=None)
+    weight: NonNegative = 1.0
+    components: Count | None = eqx.field(static=True, default=None)
 
     def __call__(
         self,

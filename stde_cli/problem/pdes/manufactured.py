@@ -11,6 +11,7 @@ from stde_cli.problem.domains import Ball
 from stde_cli.problem.operators import AbstractOperator, Laplacian
 from stde_cli.problem.pdes.base import AbstractPDE
 from stde_cli.problem.pdes.solutions import AbstractSolution
+from stde_cli.system.ranges import Positive
 from stde_cli.system.types import Point, PRNGKey, Scalar
 
 
@@ -33,7 +34,7 @@ class AbstractManufactured(AbstractPDE):
         self,
         dim: int,
         *,
-        radius: float = 1.0,
+        radius: Positive = 1.0,
         solution: Callable[..., AbstractSolution],
         key: PRNGKey,
     ):

@@ -3,19 +3,21 @@
 import numpy as np
 from jaxtyping import Float, Int
 
+from stde_cli.system.ranges import AtLeastOne, Count, MatrixSize, Seed
 
-def normal(shape: int | list[int], seed: int = 0) -> Float[np.ndarray, "..."]:
+
+def normal(shape: Count | list[Count], seed: Seed = 0) -> Float[np.ndarray, "..."]:
     """Independent standard normal numbers."""
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-def permutation(count: int, seed: int = 0) -> Int[np.ndarray, " count"]:
+def permutation(count: Count, seed: Seed = 0) -> Int[np.ndarray, " count"]:
     """The numbers 1 to `count` in random order: an index list, as p of x[p[i]]."""
     return np.random.default_rng(seed).permutation(count) + 1
 
 
 def positive_definite(
-    dim: int, condition: float = 10.0, seed: int = 0
+    dim: MatrixSize, condition: AtLeastOne = 10.0, seed: Seed = 0
 ) -> Float[np.ndarray, "dim dim"]:
     """A full symmetric matrix; its eigenvalues lie evenly on a log scale from 1/condition to 1."""
     rotation, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))

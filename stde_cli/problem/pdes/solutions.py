@@ -24,6 +24,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from stde_cli.problem.pdes.trigonometry import sin_cos
+from stde_cli.system.ranges import Positive
 from stde_cli.system.types import Point, PRNGKey, Scalar
 
 _BLOCK = 2048
@@ -78,7 +79,7 @@ class TwoBody(AbstractSolution):
     coefficients: Float[Array, " windows"]
     window: ClassVar[int] = 2
 
-    def __init__(self, dim: int, *, radius: float = 1.0, key: PRNGKey):
+    def __init__(self, dim: int, *, radius: Positive = 1.0, key: PRNGKey):
         self.radius = radius
         self.coefficients = jax.random.normal(key, (dim - 1,))
 
@@ -106,7 +107,7 @@ class ThreeBody(AbstractSolution):
     coefficients: Float[Array, " windows"]
     window: ClassVar[int] = 3
 
-    def __init__(self, dim: int, *, radius: float = 1.0, key: PRNGKey):
+    def __init__(self, dim: int, *, radius: Positive = 1.0, key: PRNGKey):
         self.radius = radius
         self.coefficients = jax.random.normal(key, (dim - 2,))
 

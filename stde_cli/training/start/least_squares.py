@@ -13,6 +13,7 @@ from stde_cli.estimators import AbstractEstimator, Exact
 from stde_cli.objective.losses import condition_residuals, residual_and_gradient
 from stde_cli.problem.operators import Drift, GradientNorm, Laplacian, partial_sum
 from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.system.ranges import Count, Degree, Window
 from stde_cli.system.types import Point, PRNGKey, Scalar
 from stde_cli.training.least_squares import gauss_newton
 from stde_cli.training.start.base import AbstractStart, Start, Units
@@ -48,10 +49,10 @@ class FromLeastSquares(AbstractStart):
         iterations: of conjugate gradients in each, at most.
     """
 
-    window: int = 3
-    degree: int = 3
-    rounds: int = 4
-    iterations: int = 40
+    window: Window = 3
+    degree: Degree = 3
+    rounds: Count = 4
+    iterations: Count = 40
 
     def __check_init__(self) -> None:
         for name, least in (("window", 1), ("degree", 0), ("rounds", 1), ("iterations", 1)):

@@ -1,0 +1,24 @@
+"""Numbers within limits, as annotations: the configuration is checked by what a class says.
+
+Indices, counts and steps are 32-bit.
+"""
+
+from typing import Annotated, TypeAlias
+
+from annotated_types import Ge, Gt, Le, Lt
+
+_LARGEST = 2**31 - 1
+
+Count: TypeAlias = Annotated[int, Ge(1), Le(_LARGEST)]
+Seed: TypeAlias = Annotated[int, Ge(0), Le(2**32 - 1)]
+Depth: TypeAlias = Annotated[int, Ge(2), Le(200)]
+"""Layers: each is compiled by itself, which takes minutes from a few hundred on."""
+Window: TypeAlias = Annotated[int, Ge(1), Le(20)]
+Degree: TypeAlias = Annotated[int, Ge(0), Le(12)]
+MatrixSize: TypeAlias = Annotated[int, Ge(1), Le(10_000)]
+"""Rows of a full matrix that is factorised."""
+Positive: TypeAlias = Annotated[float, Gt(0)]
+NonNegative: TypeAlias = Annotated[float, Ge(0)]
+AtLeastOne: TypeAlias = Annotated[float, Ge(1)]
+ProperFraction: TypeAlias = Annotated[float, Ge(0), Lt(1)]
+"""Of a whole that is never reached."""
