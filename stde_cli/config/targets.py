@@ -141,6 +141,7 @@ def _check_node(node: Node, kind: Any, place: _Place) -> None:
     _check_kind(found, target, kind, place)
     if "_args_" in node:
         raise UsageError(f"{place.key}._args_", None, "arguments are given by name")
+    check_value(node.get("_partial_", False), bool, f"{place.key}._partial_")
     try:
         parameters = inspect.signature(found).parameters
         takes_more = any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pkgutil import resolve_name
 from typing import Any, get_type_hints
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.config.schema import BenchmarkConfig
@@ -39,10 +39,11 @@ def validate(config: DictConfig, *, trusted: bool = True, tracked: bool = True) 
         if key not in known:
             raise UsageError(str(key), config[key], "no such key", "see: stde solve --cfg job")
     groups = [group for group in GROUPS if tracked or group != "tracker"]
+    written: Any = OmegaConf.to_container(config)
     settings = {
         str(key): _resolved(config, str(key))
         for key in config
-        if (key in groups or key not in GROUPS) and not OmegaConf.is_missing(config, str(key))
+        if (key in groups or key not in GROUPS) and written[key] != MISSING
     }
     _check_schema(settings, BenchmarkConfig)
     check_numbers(settings)

@@ -1,0 +1,85 @@
+"""Each key of the configuration × each kind of mistake: refused, at its key, in one line."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from stde_cli.config.composition import compose
+from stde_cli.config.validate import validate
+from stde_cli.system.errors import UsageError
+
+MISTAKES = {
+    "null": None,
+    "text": "abc",
+    "negative": -1,
+    "nan": float("nan"),
+    "infinite": float("inf"),
+    "huge": 10**40,
+    "list": [1],
+    "mapping": {"a": 1},
+    "empty": "",
+}
+TOGETHER = [
+    ["pde=allen_cahn"],
+    ["start=least_squares", "network=additive_mlp", "loss=gradient_enhanced", "optimizer=adamw"],
+    ["collocation=by_residual", "weighting=gradient_norm", "schedule=cosine", "tracker=wandb"],
+    ["network=weight_sharing", "optimizer=lbfgs", "schedule=exponential"],
+    ["optimizer=muon", "pde=biharmonic", "estimator/sampler=rademacher"],
+    ["optimizer=sgd", "pde=kdv_1d"],
+]
+OPTIONAL = """train.gradient_clip train.log_every train.steps_per_call evaluation.every
+    checkpoint.every runtime.platform loss.components
+    optimizer.consistent_rms optimizer.momentum""".split()
+"""null is a value of theirs."""
+FREE = ["run_dir", "runtime.compilation_cache", "runtime.check_memory"]
+"""A path may be called anything; OmegaConf reads a number as true or false."""
+READ_LATER = ["pde.coordinates", "pde.parameters", "pde.residual", "pde.solution", "pde.source"]
+READ_LATER += ["pde.constraint", "pde.lift"]
+"""The text of an equation, and what stands in it, is read when the PDE is built."""
+
+
+def leaves(node: Any, key: str = "") -> Iterator[str]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from leaves(value, f"{key}.{name}" if key else name)
+    elif not isinstance(node, list):
+        yield key
+
+
+def stands(key: str, mistake: str) -> bool:
+    if key in OPTIONAL and mistake == "null":
+        return True
+    later = any(key == read or key.startswith(f"{read}.") for read in READ_LATER)
+    return key in FREE or (later and mistake not in ("nan", "infinite", "huge"))
+
+
+def refusal(config: DictConfig, key: str, value: Any) -> str | None:
+    wrong = deepcopy(config)
+    try:
+        with open_dict(wrong):
+            OmegaConf.update(wrong, key, value, merge=False)
+        validate(wrong)
+    except OmegaConfBaseException:
+        # Of the wrong type: told by the command line at the override.
+        return key
+    except UsageError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("choice", TOGETHER, ids=" ".join)
+def test_every_mistake_at_every_key_is_refused(choice: list[str]) -> None:
+    config = compose("solve", choice)
+    validate(config)
+    keys = [k for k in leaves(OmegaConf.to_container(config)) if not k.startswith("choices.")]
+    for key in keys:
+        for mistake, value in MISTAKES.items():
+            told = refusal(config, key, value)
+            assert told or stands(key, mistake), f"{key}: {mistake} is accepted"
+            assert "\n" not in (told or "")
+            # A PDE's own dimension is that of the run.
+            assert (told or key).startswith((key.split(".")[0], key.split(".")[-1])), told
