@@ -20,10 +20,10 @@ solve: .venv/ready-to-solve
 	$(BIN)/stde solve +experiment=quickstart
 
 test: .venv/ready
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 test-slow: .venv/ready
-	$(BIN)/pytest -m slow --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest -m slow --numprocesses 2 --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

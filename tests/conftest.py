@@ -1,5 +1,6 @@
 """For all tests of this process: shape annotations are checked, programs are compiled quickly."""
 
+import gc
 import os
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -17,7 +18,12 @@ install_import_hook("stde_cli", "tests.typecheck.check")
 FAST_COMPILING = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 if version("jaxlib") < "0.11":
     FAST_COMPILING += " --xla_cpu_use_fusion_emitters=false"
+    FAST_COMPILING += " --xla_cpu_parallel_codegen_split_count=1"
 os.environ["XLA_FLAGS"] = FAST_COMPILING
+
+# Tracing makes many objects that live on: looking through them again and again is a tenth of it.
+gc.freeze()
+gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every command in README.md and docs/ is run, in order, each page in a directory of its own.
+"""Every command in README.md and docs/ is run, in order, each section in a directory of its own.
 
 Pages mark what is to be done in the fence's info string: `sh` is run, `sh slow` is run by the slow
 tests, `sh hours` is too, but each run of it takes two steps, `sh elsewhere` needs what a test does
@@ -12,6 +12,7 @@ import subprocess
 import sys
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,16 +24,36 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def run_page(page: Path, where: Path, kind: str, overrides: str = "") -> int:
-    """Run the blocks of `page` whose info string is `kind`; returns how many there were.
+def sections(kind: str) -> list[Any]:
+    """The parts of all pages, from one `##` to the next, that have a block of this `kind`.
+
+    A page of Python stays whole: its blocks share their names.
+    """
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        whole = "python" in kinds(text)
+        for part in [text] if whole else re.split(r"^(?=## )", text, flags=re.MULTILINE):
+            title = part.partition("\n")[0].lstrip("# ")
+            if kind in kinds(part) or (whole and kind == "sh"):
+                found.append(pytest.param(part, id=f"{page.name}, {title}"))
+    return found
+
+
+def kinds(text: str) -> set[str]:
+    return {f"{language}{info}".strip() for language, info, _ in FENCE.findall(text)}
+
+
+def run_section(section: str, where: Path, kind: str, overrides: str = "") -> None:
+    """Run the blocks of `section` whose info string is `kind`.
 
     `overrides` are added to each `stde solve`.
     """
     (where / "scripts").symlink_to(ROOT / "scripts")
     env = environment(**AS_FOR_A_USER)
     env["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), env["PATH"]))
-    count, names = 0, {}
-    for language, info, text in FENCE.findall(page.read_text()):
+    names = {}
+    for language, info, text in FENCE.findall(section):
         named = re.search(r"file=(\S+)", info)
         if named:
             file = where / named[1]
@@ -40,9 +61,8 @@ def run_page(page: Path, where: Path, kind: str, overrides: str = "") -> int:
             file.write_text(text)
         elif kind == "sh" and f"{language}{info}".strip() == "python":
             with chdir(where):
-                exec(compile(text, page.name, "exec"), names)
+                exec(compile(text, "page", "exec"), names)
         elif f"{language}{info}".strip() == kind:
-            count += 1
             for command in text.splitlines():
                 if command.startswith("stde solve"):
                     command = f"{command} {overrides}"
@@ -50,7 +70,6 @@ def run_page(page: Path, where: Path, kind: str, overrides: str = "") -> int:
                     shell = ["bash", "-c", f"set -e; {command}"]
                     done = subprocess.run(shell, cwd=where, env=env, capture_output=True, text=True)
                     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return count
 
 
 def is_installation(command: str) -> bool:
@@ -58,21 +77,21 @@ def is_installation(command: str) -> bool:
     return command.startswith(("python3 -m venv", "pip install"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_run(page: Path, tmp_path: Path) -> None:
-    run_page(page, tmp_path, "sh")
+@pytest.mark.parametrize("section", sections("sh"))
+def test_commands_run(section: str, tmp_path: Path) -> None:
+    run_section(section, tmp_path, "sh")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_slow_commands_run(page: Path, tmp_path: Path) -> None:
-    run_page(page, tmp_path, "sh slow")
+@pytest.mark.parametrize("section", sections("sh slow"))
+def test_slow_commands_run(section: str, tmp_path: Path) -> None:
+    run_section(section, tmp_path, "sh slow")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_of_hours_run_in_little(page: Path, tmp_path: Path) -> None:
-    run_page(page, tmp_path, "sh hours", IN_LITTLE)
+@pytest.mark.parametrize("section", sections("sh hours"))
+def test_commands_of_hours_run_in_little(section: str, tmp_path: Path) -> None:
+    run_section(section, tmp_path, "sh hours", IN_LITTLE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
