@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from importlib.metadata import version
 
@@ -10,6 +11,9 @@ import pytest
 from jaxtyping import install_import_hook
 
 import tests.typecheck  # noqa: F401 (the hook looks it up by name)
+
+# A shell's job in the background ignores SIGINT, and so would every command that is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before any test imports the package: the hook rewrites modules as they are loaded.
 install_import_hook("stde_cli", "tests.typecheck.check")
