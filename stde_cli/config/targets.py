@@ -222,7 +222,9 @@ def _check_kind(found: Any, target: str, kind: Any, place: _Place) -> None:
     """A class by what it is, a function by what it says it makes; the user's own need not say."""
     made = found if isinstance(found, type) else _returned(found)
     if kind is None:
-        fits = getattr(found, "__module__", None) == _NUMBERS
+        # A class of the user's own may hand on what it does not name, a solution say.
+        ours = isinstance(found, type) and _home(found) == "stde_cli"
+        fits = ours or getattr(found, "__module__", None) == _NUMBERS
     elif made is None or made is Any:
         fits = False
     else:
