@@ -38,7 +38,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("solve --cfg j", "job"),
         ("bench --cfg=j", "--cfg=job"),
         ("resume ru", "runs/one :directories"),
-        ("resume --", "--help"),
+        ("resume --", "--help --trust"),
         ("evaluate ru", "runs/one :directories"),
         ("evaluate runs/one --points 9 --p", "--plot --points"),
         ("evaluate runs/one --points ", ""),

@@ -91,9 +91,9 @@ def test_a_run_resumed_from_a_checkpoint_is_the_run(choice, tmp_path) -> None:
         ("optimizer.learning_rate=null", "optimizer.learning_rate"),
         ("train.redraw_every=0", "train.redraw_every"),
         ("collocation=by_residual collocation.candidates=0", "collocation.candidates"),
-        ("collocation=by_residual collocation.floor=-1", "collocation"),
+        ("collocation=by_residual collocation.floor=-1", "collocation.floor"),
         ("weighting=gradient_norm weighting.every=2.5", "weighting.every"),
-        ("weighting=gradient_norm weighting.decay=1", "weighting"),
+        ("weighting=gradient_norm weighting.decay=1", "weighting.decay"),
     ],
 )
 def test_refuses(typed: str, where: str) -> None:
