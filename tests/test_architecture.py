@@ -20,12 +20,12 @@ ROOMS = {
     "estimators": "base reading standard_error baselines exact stde",
     "ansatz": "windows networks guess hard_constraint",
     "objective": "losses collocation weighting metrics",
-    "runs": "directory points tracking reporting",
-    "training": "schedules least_squares start state step loop checkpoint initialisation",
+    "runs": "summary directory listing points tracking reporting",
+    "training": "schedules least_squares start state step loop checkpoint events initialisation",
     "config": "schema files hydra_errors composition targets validate build saved",
     "jobs": "estimate trained solve launch export run plans benchmarks",
-    "cli": """main arguments sweeps hydra_app solve resume evaluate predict export plan bench list
-        doctor completion""",
+    "cli": """main arguments sweeps hydra_app solve resume runs evaluate predict export plan bench
+        list doctor completion""",
 }
 # The package's face: names that all may use, or that none of the rooms may.
 VERSION, FACE = "_version", ("__init__", "__main__", "pdes")

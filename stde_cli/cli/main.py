@@ -15,7 +15,8 @@ from stde_cli.system.interrupts import SIGNALS
 
 COMMANDS = {
     "solve": "train one PDE; -m sweeps over several values",
-    "resume": "go on with an interrupted run",
+    "resume": "go on with an interrupted run, or train a finished one further",
+    "runs": "the runs there are, and what became of them",
     "evaluate": "errors and residual of a run on fresh points",
     "predict": "u and its derivatives at your points",
     "export": "the trained field as a file that JAX alone can load",

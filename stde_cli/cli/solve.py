@@ -13,6 +13,7 @@ from stde_cli.cli import hydra_app
 from stde_cli.config.saved import slug
 from stde_cli.config.validate import validate
 from stde_cli.runs.reporting.summary import show_summary
+from stde_cli.runs.summary import Summary
 from stde_cli.system.errors import Interrupted, JobFailed, StdeError
 from stde_cli.system.interrupts import Interrupts
 
@@ -40,8 +41,7 @@ def task(config: DictConfig) -> float | None:
     finally:
         if sweeping:
             _forget_programs()
-    error = summary["rel_l2_error"]
-    return summary["loss"] if error is None else error
+    return summary.loss if summary.rel_l2_error is None else summary.rel_l2_error
 
 
 def _forget_programs() -> None:
@@ -51,7 +51,7 @@ def _forget_programs() -> None:
     jax.clear_caches()
 
 
-def _solve(config: DictConfig, place: Path | None, command: str, job: str | None) -> dict:
+def _solve(config: DictConfig, place: Path | None, command: str, job: str | None) -> Summary:
     with Interrupts() as interrupts:
         from stde_cli.jobs.launch import launch
 

@@ -3,13 +3,13 @@
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
 from stde_cli.config.saved import describes_same_run, slug
 from stde_cli.jobs import solve as session
 from stde_cli.runs.directory import RunDirectory
+from stde_cli.runs.summary import FINISHED, Summary
 from stde_cli.system.errors import UsageError
 from stde_cli.system.interrupts import Interrupts
 
@@ -21,7 +21,7 @@ def launch(
     command: str,
     interrupts: Interrupts,
     job: str | None = None,
-) -> tuple[RunDirectory, dict[str, Any]]:
+) -> tuple[RunDirectory, Summary]:
     """Solve, or with resume=auto go on. Returns the directory and the summary.
 
     Args:
@@ -41,7 +41,7 @@ def launch(
             run = RunDirectory.create(place)
     elif not again:
         summary = run.read_summary()
-        if summary["status"] != "finished":
+        if summary.status != FINISHED:
             summary = session.resume(config, run, command=command, interrupts=interrupts, job=job)
         return run, summary
     return run, session.solve(

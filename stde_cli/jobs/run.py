@@ -42,17 +42,17 @@ class Run:
         self.path = directory.path
 
     def __repr__(self) -> str:
-        summary = self.summary
-        parts = [f"{summary['pde']}", f"dim {summary['dim']:,}", f"{summary['steps']:,} steps"]
-        parts.append(summary["status"])
-        if (error := summary.get("rel_l2_error")) is not None:
-            parts.append(f"relative L2 error {error:.2e}")
+        summary = self._directory.read_summary()
+        parts = [f"{summary.pde}", f"dim {summary.dim:,}", f"{summary.steps:,} steps"]
+        parts.append(summary.status)
+        if summary.rel_l2_error is not None:
+            parts.append(f"relative L2 error {summary.rel_l2_error:.2e}")
         return f"Run({str(self.path)!r}: {', '.join(parts)})"
 
     @property
     def summary(self) -> dict[str, Any]:
         """What summary.json holds: status, final figures, environment."""
-        return self._directory.read_summary()
+        return self._directory.read_summary().as_dict()
 
     def metrics(self) -> Any:
         """The figures of training, a row a log event: a frame of pandas, or dicts without it."""

@@ -1,10 +1,15 @@
-"""A solve from its configuration to its summary, new or resumed."""
+"""A solve from its configuration to its summary, new or resumed.
 
-import math
+    check that it fits → compile → find where to start, or restore → train → evaluate
+
+What is due while it trains, from a line of figures to a save, is `training/events.py`; what became
+of the run is kept by `_Record`, whatever ends it.
+"""
+
 import shutil
 import time
-from contextlib import ExitStack, suppress
-from typing import Any
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
 from jax.errors import JaxRuntimeError
@@ -19,12 +24,13 @@ from stde_cli.config.build import (
     configured_jax,
     refusing,
 )
-from stde_cli.objective.metrics import Errors, Evaluator
+from stde_cli.objective.metrics import Evaluator
 from stde_cli.runs.directory import RunDirectory
+from stde_cli.runs.summary import FAILED, FINISHED, INTERRUPTED, RUNNING, Summary
 from stde_cli.runs.tracking import Tracker
-from stde_cli.runs.tracking.console import Progress, RunConsole
+from stde_cli.runs.tracking.console import RunConsole
 from stde_cli.system.environment import git_revision, versions
-from stde_cli.system.errors import Interrupted, RunFailed, UsageError
+from stde_cli.system.errors import Interrupted, UsageError
 from stde_cli.system.interrupts import Interrupts
 from stde_cli.system.resources import (
     available_memory_bytes,
@@ -34,6 +40,16 @@ from stde_cli.system.resources import (
 )
 from stde_cli.training import Chunk, Executable, Initialisation, TrainerState, advance
 from stde_cli.training.checkpoint import Checkpoints
+from stde_cli.training.events import (
+    CheckLoss,
+    Event,
+    Monitor,
+    Report,
+    Save,
+    Speed,
+    Stop,
+    next_event,
+)
 from stde_cli.training.state import parameter_count, state_bytes
 
 _SMALLER = "lower train.points, estimator.batch or network.width, or take network=weight_sharing"
@@ -47,8 +63,8 @@ def solve(
     interrupts: Interrupts,
     job: str | None = None,
     again: bool = False,
-) -> dict[str, Any]:
-    """Train from the first step. Returns the summary.
+) -> Summary:
+    """Train from the first step.
 
     `run` is new, or `again` says that it is a run of this configuration that saved nothing: it
     begins anew in its place.
@@ -68,7 +84,7 @@ def solve(
             run.clear()
         try:
             with configured_jax(config):
-                return _Session(config, run, command, interrupts, job).run()
+                return _run(config, run, command, interrupts, job)
         except (UsageError, Interrupted, OSError, KeyboardInterrupt):
             # Refused or stopped before the first step: nothing half-written stays.
             if not run.has_progress():
@@ -83,270 +99,251 @@ def resume(
     command: str,
     interrupts: Interrupts,
     job: str | None = None,
-) -> dict[str, Any]:
-    """Go on from the newest checkpoint of `run`, as `solve` would have. Returns the summary."""
+) -> Summary:
+    """Go on from the newest checkpoint of `run`, as `solve` would have.
+
+    Where `config` asks for another number of steps than the run was to take, config.yaml keeps it.
+
+    Raises:
+        UsageError: it has no checkpoint that can be read, or has taken more steps than these.
+    """
     with run.locked(), configured_jax(config):
-        return _Session(config, run, command, interrupts, job, resumed=True).run()
+        return _run(config, run, command, interrupts, job, earlier=run.read_summary())
 
 
-class _Session:
+def _run(
+    config: DictConfig,
+    run: RunDirectory,
+    command: str,
+    interrupts: Interrupts,
+    job: str | None,
+    *,
+    earlier: Summary | None = None,
+) -> Summary:
+    """Train, evaluate, and leave a complete run directory whatever happens."""
+    started = time.perf_counter()
+    reset_peak_memory()
+    shapes = abstract_state(config)
+    _check_room(config, run, shapes)
+    built = build(config)
+    with ExitStack() as stack:
+        checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
+        stack.callback(checkpoints.close)
+        # First of all: a run whose checkpoint is damaged is refused and left as it was.
+        state = None if earlier is None else checkpoints.restore(shapes)
+        done = 0 if state is None else int(state.step)
+        if done > config.steps:
+            why = f"{run.path} has taken {done} steps already"
+            raise UsageError("steps", config.steps, why, "give more")
+        summary = _new_summary(config, run, command, shapes)
+        record = _Record(run, summary, started, earlier)
+        extended = earlier is not None and earlier.steps_planned != config.steps
+        settings = saved.kept(config)
+        if state is None or extended:
+            run.write_config(OmegaConf.to_yaml(settings))
+        run.forget_metrics_after(done)
+        summary.steps = done
+        title = f"{config.choices.get('pde')} · {config.dim:,} dimensions · {run.path}"
+        console = stack.enter_context(RunConsole(run, title, job))
+        tracker = build_tracker(config)
+        with record.of_its_end(tracker, config):
+            tracker.start(run, settings, console.line)
+            if extended:
+                console.line(_about_schedule(config, built, done))
+            stop = Stop(interrupts, checkpoints, run.path)
+            console.stage("compiling")
+            executable = _compile(config, built, shapes, record, restored=state is not None)
+            if state is None:
+                state = _first_state(config, built, record, console, stop)
+            problem = built.problem
+            evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
+            events = _events(config, built, evaluator, checkpoints, record, tracker, console, stop)
+            console.stage(f"training from step {done}")
+            for chunk in advance(
+                executable,
+                state,
+                stop=config.steps,
+                next_event=lambda step: next_event(events, step),
+                max_steps_per_call=config.train.steps_per_call or config.steps,
+            ):
+                state = chunk.state
+                for event in events:
+                    event(chunk)
+            checkpoints.save(state)
+            console.stage(f"evaluating on {config.evaluation.points} points")
+            _evaluate(config, built, evaluator, state, summary, stop)
+    return summary
+
+
+def _events(
+    config: DictConfig,
+    built: Built,
+    evaluator: Evaluator,
+    checkpoints: Checkpoints,
+    record: "_Record",
+    tracker: Tracker,
+    console: RunConsole,
+    stop: Stop,
+) -> list[Event]:
+    """What is done after a chunk, in this order."""
+    steps, saving = config.steps, config.checkpoint
+    monitor = Monitor(
+        evaluator,
+        stop,
+        every=config.evaluation.every or max(1, steps // 10),
+        until=steps,
+        points=config.evaluation.monitor_points,
+        key=built.keys.test,
+    )
+    report = Report(
+        tracker,
+        console,
+        monitor,
+        record.speed,
+        built.schedule,
+        record.seconds,
+        every=config.train.log_every or max(1, steps // 100),
+        steps=steps,
+    )
+    save = Save(checkpoints, every=saving.every, minutes=saving.minutes)
+    return [CheckLoss(checkpoints), record.speed, record, monitor, report, save, stop]
+
+
+class _Record:
+    """summary.json, kept up to date; an event of training as well.
+
+    Attributes:
+        summary: what was written last, but for what training has changed since.
+        speed: the event that measures it.
+    """
+
+    every = None
+
     def __init__(
-        self,
-        config: DictConfig,
-        run: RunDirectory,
-        command: str,
-        interrupts: Interrupts,
-        job: str | None = None,
-        *,
-        resumed: bool = False,
+        self, run: RunDirectory, summary: Summary, started: float, earlier: Summary | None
     ):
-        self.config, self.run_directory, self.resumed = config, run, resumed
-        self.interrupts, self.job = interrupts, job
-        self.started = time.perf_counter()
-        reset_peak_memory()
-        self.abstract = abstract_state(config)
-        _check_room(config, run, self.abstract)
-        self.built: Built = build(config)
-        steps = config.steps
-        self.log_every = config.train.log_every or max(1, steps // 100)
-        self.evaluate_every = config.evaluation.every or max(1, steps // 10)
-        self.summary: dict[str, Any] = {
-            "status": "running",
-            "command": command,
-            "run_dir": str(run.path),
-            "pde": config.choices.get("pde"),
-            "solution": config.choices.get("pde/solution"),
-            "dim": config.dim,
-            "seed": config.seed,
-            "steps": 0,
-            "steps_planned": steps,
-            "loss": None,
-            "rel_l1_error": None,
-            "rel_l2_error": None,
-            "trivial_rel_l2_error": None,
-            "residual_rms": None,
-            "steps_per_second": None,
-            "compile_seconds": None,
-            "wall_seconds": 0.0,
-            "peak_memory_mb": None,
-            "parameters": parameter_count(self.abstract.ansatz.network),
-            "device": device_name(),
-            "versions": versions(),
-            "git_revision": git_revision(),
-        }
-        self.earlier_seconds = 0.0
-        if resumed:
-            earlier = run.read_summary()
-            self.earlier_seconds = earlier.get("wall_seconds") or 0.0
+        self.summary, self.speed = summary, Speed()
+        self._run, self._started, self._earlier_seconds = run, started, 0.0
+        if earlier is not None:
+            self._earlier_seconds = earlier.wall_seconds
             # A run stopped in its last evaluation has no step left to measure anew.
-            kept = ("command", "loss", "steps_per_second")
-            self.summary |= {key: earlier[key] for key in kept if key in earlier}
-        self.calls, self.steady_steps, self.steady_seconds = 0, 0, 0.0
-        self.errors: Errors | None = None
+            summary.command, summary.loss = earlier.command, earlier.loss
+            summary.steps_per_second = earlier.steps_per_second
 
-    def run(self) -> dict[str, Any]:
-        """Train, evaluate, and leave a complete run directory whatever happens."""
-        run, config = self.run_directory, self.config
-        with ExitStack() as stack:
-            self.checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
-            stack.callback(self.checkpoints.close)
-            # First of all: a run whose checkpoint is damaged is refused and left as it was.
-            restored = self._restore() if self.resumed else None
-            if restored is None:
-                run.write_config(OmegaConf.to_yaml(saved.kept(config)))
-                run.forget_metrics_after(0)
-            title = f"{config.choices.get('pde')} · {config.dim:,} dimensions · {run.path}"
-            self.console = stack.enter_context(RunConsole(run, title, self.job))
-            self.tracker: Tracker = build_tracker(config)
-            settings = saved.kept(config)
-            try:
-                self._write_summary("running")
-                self.tracker.start(run, settings, self.console.line)
-                self._train(restored)
-            except BaseException as error:
-                stopped = isinstance(error, Interrupted | KeyboardInterrupt)
-                self._end("interrupted" if stopped else "failed")
-                # A full disk exhausts a resource, too, and has been explained.
-                if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
-                    asked = str(error).splitlines()[0]
-                    why = f"out of memory ({asked})"
-                    raise UsageError("dim", config.dim, why, _SMALLER) from error
-                raise
-            self._end("finished")
-        return self.summary
+    def __call__(self, chunk: Chunk) -> None:
+        self.summary.steps, self.summary.loss = chunk.step, float(chunk.losses[-1])
+        self.summary.steps_per_second = self.speed.steps_per_second
 
-    def _train(self, restored: TrainerState | None) -> None:
-        console, config = self.console, self.config
-        console.stage("compiling")
-        problem = self.built.problem
-        with refusing(config):
-            executable = Executable(problem, self.abstract)
-        self.summary["compile_seconds"] = executable.compile_seconds
-        needed = executable.temp_memory_bytes
-        if restored is None:
-            needed += executable.argument_memory_bytes
-        _check_memory(config, needed, "a training step takes")
-        state = restored or self._first_state()
-        self.evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
-        self.saved_at = time.monotonic()
-        console.stage(f"training from step {int(state.step)}")
-        for chunk in advance(
-            executable,
-            state,
-            stop=config.steps,
-            next_event=self._next_event,
-            max_steps_per_call=config.train.steps_per_call or config.steps,
-        ):
-            state = chunk.state
-            self._after(chunk)
-        self._finish(state)
+    def seconds(self) -> float:
+        """That the run has been at work, also before it was resumed."""
+        return self._earlier_seconds + time.perf_counter() - self._started
 
-    def _first_state(self) -> TrainerState:
-        with refusing(self.config):
-            initialisation = Initialisation(self.built.initialise)
-        self.summary["compile_seconds"] += initialisation.compile_seconds
-        needed, mend = initialisation.memory_bytes, f"{_SMALLER}, or start=trivial_solution"
-        _check_memory(self.config, needed, "finding where to start takes", mend)
-        self.console.stage("finding where to start")
-        state = initialisation(between=self._stop_before_the_first_step)
-        self._stop_before_the_first_step()
-        return state
-
-    def _stop_before_the_first_step(self) -> None:
-        if signal := self.interrupts.received:
-            raise Interrupted(f"stopped by {signal.name} before the first step", signal)
-
-    def _restore(self) -> TrainerState:
-        state = self.checkpoints.restore(self.abstract)
-        self.run_directory.forget_metrics_after(int(state.step))
-        self.summary["steps"] = int(state.step)
-        return state
-
-    def _next_event(self, step: int) -> int:
-        """The next step at which something is due after `step`."""
-        intervals = [self.log_every, self.evaluate_every]
-        if self.config.checkpoint.every:
-            intervals.append(self.config.checkpoint.every)
-        return min((step // interval + 1) * interval for interval in intervals)
-
-    def _after(self, chunk: Chunk) -> None:
-        """Everything that may be due after a chunk."""
-        step, config = chunk.step, self.config
-        bad = [k for k, loss in enumerate(chunk.losses) if not math.isfinite(loss)]
-        if bad:
-            first = step - len(chunk.losses) + bad[0] + 1
-            raise RunFailed(
-                f"the loss is not finite at step {first}; {self.checkpoints.kept()}; "
-                "lower optimizer.learning_rate or set train.gradient_clip"
-            )
-        self.summary.update(steps=step, loss=float(chunk.losses[-1]))
-        self._time(chunk)
-        evaluating = step % self.evaluate_every == 0 and step < config.steps
-        if evaluating:
-            evaluating = self._monitor(chunk.state)
-        progress = Progress(
-            step=step,
-            steps=config.steps,
-            loss=float(chunk.losses[-1]),
-            learning_rate=float(np.asarray(self.built.schedule(step - 1))),
-            steps_per_second=self.steady_steps / self.steady_seconds,
-            peak_memory_mb=peak_memory_mb(),
-            errors=self.errors,
-            evaluated=evaluating,
-        )
-        if step % self.log_every == 0 or step == config.steps or evaluating:
-            self.tracker.log(step, self._figures(progress))
-        self.console.update(progress, chunk.losses.tolist())
-        self._save_if_due(chunk)
-        self._stop_if_asked(chunk.state)
-
-    def _time(self, chunk: Chunk) -> None:
-        """Keep the speed of the steady state: the first call, which warms up, counts only alone."""
-        if self.calls == 1:
-            self.steady_steps, self.steady_seconds = 0, 0.0
-        self.calls += 1
-        self.steady_steps += len(chunk.losses)
-        self.steady_seconds += chunk.seconds
-
-    def _figures(self, progress: Progress) -> dict[str, float]:
-        figures = {
-            "loss": progress.loss,
-            "learning_rate": progress.learning_rate,
-            "steps_per_second": progress.steps_per_second,
-            "seconds": self._wall_seconds(),
-            "peak_memory_mb": progress.peak_memory_mb,
-        }
-        if progress.evaluated and self.errors:
-            figures |= self.errors._asdict()
-        return figures
-
-    def _save_if_due(self, chunk: Chunk) -> None:
-        settings = self.config.checkpoint
-        by_step = settings.every is not None and chunk.step % settings.every == 0
-        by_time = time.monotonic() - self.saved_at >= 60 * settings.minutes
-        if by_step or by_time:
-            self.checkpoints.save(chunk.state)
-            self.saved_at = time.monotonic()
-
-    def _stop_if_asked(self, state: TrainerState) -> None:
-        signal = self.interrupts.received
-        if signal is None:
-            return
-        self.checkpoints.save(state)
-        raise Interrupted(
-            f"stopped by {signal.name} after step {int(state.step)}, which is saved; "
-            f"go on with: stde resume {self.run_directory.path}",
-            signal,
-        )
-
-    def _monitor(self, state: TrainerState) -> bool:
-        """Errors in passing. False where a signal cut them short; the step is still logged."""
+    @contextmanager
+    def of_its_end(self, tracker: Tracker, config: DictConfig) -> Iterator[None]:
+        """Say how the run ends, whatever ends it; and where memory does, with which settings."""
         try:
-            self._evaluate(state, self.config.evaluation.monitor_points)
-        except Interrupted:
-            return False
-        return True
+            self._write(RUNNING)
+            yield
+        except BaseException as error:
+            stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+            self._end(INTERRUPTED if stopped else FAILED, tracker)
+            # A full disk exhausts a resource, too, and has been explained.
+            if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
+                why = f"out of memory ({str(error).splitlines()[0]})"
+                raise UsageError("dim", config.dim, why, _SMALLER) from error
+            raise
+        self._end(FINISHED, tracker)
 
-    def _evaluate(self, state: TrainerState, points: int) -> None:
-        self.errors = self.evaluator.errors(
-            state.ansatz,
-            points,
-            key=self.built.keys.test,
-            between=lambda: self._stop_if_asked(state),
-        )
-
-    def _finish(self, state: TrainerState) -> None:
-        evaluation = self.config.evaluation
-        self.checkpoints.save(state)
-        self.console.stage(f"evaluating on {evaluation.points} points")
-        self._evaluate(state, evaluation.points)
-        if self.errors:
-            self.summary.update(self.errors._asdict())
-        self.summary["residual_rms"] = self.evaluator.residual_rms(
-            state.ansatz,
-            evaluation.monitor_points,
-            key=self.built.keys.residual,
-            between=lambda: self._stop_if_asked(state),
-        )
-
-    def _end(self, status: str) -> None:
+    def _end(self, status: str, tracker: Tracker) -> None:
         # What ended the run is worth more than an error in saying so: a full disk, say.
         with suppress(OSError):
-            self._write_summary(status)
-        self.tracker.finish(self.summary)
+            self._write(status)
+        tracker.finish(self.summary.as_dict())
 
-    def _write_summary(self, status: str) -> None:
-        self.summary.update(
-            status=status,
-            wall_seconds=self._wall_seconds(),
-            peak_memory_mb=peak_memory_mb(),
-        )
-        if self.steady_seconds:
-            self.summary["steps_per_second"] = self.steady_steps / self.steady_seconds
-        self.run_directory.write_summary(self.summary)
+    def _write(self, status: str) -> None:
+        self.summary.status = status
+        self.summary.wall_seconds = self.seconds()
+        self.summary.peak_memory_mb = peak_memory_mb()
+        self._run.write_summary(self.summary)
 
-    def _wall_seconds(self) -> float:
-        return self.earlier_seconds + time.perf_counter() - self.started
+
+def _new_summary(
+    config: DictConfig, run: RunDirectory, command: str, shapes: TrainerState
+) -> Summary:
+    return Summary(
+        status=RUNNING,
+        command=command,
+        run_dir=str(run.path),
+        pde=config.choices.get("pde"),
+        solution=config.choices.get("pde/solution"),
+        dim=config.dim,
+        seed=config.seed,
+        steps_planned=config.steps,
+        parameters=parameter_count(shapes.ansatz.network),
+        device=device_name(),
+        versions=versions(),
+        git_revision=git_revision(),
+    )
+
+
+def _about_schedule(config: DictConfig, built: Built, done: int) -> str:
+    """What more steps do to the learning rate."""
+    text = f"going on from step {done} to step {config.steps}"
+    if "learning_rate" not in config.optimizer:
+        return text
+    rate = float(np.asarray(built.schedule(done)))
+    return f"{text}: the schedule spans all of them, so the learning rate is {rate:.2e} from here"
+
+
+def _compile(
+    config: DictConfig, built: Built, shapes: TrainerState, record: _Record, *, restored: bool
+) -> Executable:
+    with refusing(config):
+        executable = Executable(built.problem, shapes)
+    record.summary.compile_seconds = executable.compile_seconds
+    needed = executable.temp_memory_bytes
+    if not restored:
+        needed += executable.argument_memory_bytes
+    _check_memory(config, needed, "a training step takes")
+    return executable
+
+
+def _first_state(
+    config: DictConfig, built: Built, record: _Record, console: RunConsole, stop: Stop
+) -> TrainerState:
+    with refusing(config):
+        initialisation = Initialisation(built.initialise)
+    record.summary.compile_seconds = initialisation.compile_seconds + (
+        record.summary.compile_seconds or 0.0
+    )
+    needed, mend = initialisation.memory_bytes, f"{_SMALLER}, or start=trivial_solution"
+    _check_memory(config, needed, "finding where to start takes", mend)
+    console.stage("finding where to start")
+    state = initialisation(between=stop.before_the_first_step)
+    stop.before_the_first_step()
+    return state
+
+
+def _evaluate(
+    config: DictConfig,
+    built: Built,
+    evaluator: Evaluator,
+    state: TrainerState,
+    summary: Summary,
+    stop: Stop,
+) -> None:
+    """The final figures, into the summary."""
+    points, keys = config.evaluation, built.keys
+
+    def between() -> None:
+        stop.if_asked(state)
+
+    errors = evaluator.errors(state.ansatz, points.points, key=keys.test, between=between)
+    if errors:
+        summary.rel_l1_error, summary.rel_l2_error, summary.trivial_rel_l2_error = errors
+    summary.residual_rms = evaluator.residual_rms(
+        state.ansatz, points.monitor_points, key=keys.residual, between=between
+    )
 
 
 def _check_room(config: DictConfig, run: RunDirectory, state: TrainerState) -> None:

@@ -20,6 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
+from stde_cli.runs.summary import Summary
 from stde_cli.system.errors import UsageError
 
 _LOCK = ".lock"
@@ -99,7 +100,7 @@ class RunDirectory:
             raise UsageError("RUN", path, why, "give the directory that stde solve printed")
         return run
 
-    def read_summary(self) -> dict[str, Any]:
+    def read_summary(self) -> Summary:
         """summary.json.
 
         Raises:
@@ -112,11 +113,12 @@ class RunDirectory:
         if not isinstance(summary, dict) or "status" not in summary:
             raise UsageError("RUN", self.path, "summary.json is not one of stde's")
         # The directory may have been moved.
-        return summary | {"run_dir": str(self.path)}
+        return Summary.from_dict(summary | {"run_dir": str(self.path)})
 
-    def write_summary(self, summary: dict[str, Any]) -> None:
+    def write_summary(self, summary: Summary) -> None:
         """Replace summary.json as a whole: a reader never sees half of it."""
-        _write_atomically(self.summary, json.dumps(_as_json(summary), indent=2) + "\n")
+        text = json.dumps(_as_json(summary.as_dict()), indent=2)
+        _write_atomically(self.summary, text + "\n")
 
     def write_config(self, text: str) -> None:
         _write_atomically(self.config, text)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from tests.end_to_end.command import SMALL, stde, stde_interrupted
+from tests.end_to_end.command import SMALL, in_process, stde, stde_interrupted
 from tests.end_to_end.test_solve import read_arrays, read_metrics
 
 LONG = (*SMALL, "steps=4000", "train.log_every=200", "evaluation.every=4000")
@@ -97,6 +98,33 @@ def test_resume_auto_begins_anew_where_nothing_was_saved(
 def test_resume_of_a_finished_run_shows_its_summary(finished_run: Path) -> None:
     out = stde("resume", str(finished_run), cwd=finished_run).check().out
     assert "finished already" in out
+
+
+def test_a_finished_run_is_trained_further(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The schedule, linear to zero, spans all the steps; what was learned stays."""
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    before = read_metrics(run)
+    outcome = in_process("resume", str(run), "steps=50", capsys=capsys).check()
+    assert "from step 40 to step 50: the schedule spans all of them" in outcome.out
+    assert "learning rate is 2.00e-04" in outcome.out
+    rows = read_metrics(run)
+    assert rows[: len(before)] == before
+    assert [row["step"] for row in rows[len(before) :]] == list(range(41, 51))
+    assert [row["learning_rate"] for row in rows[-2:]] == pytest.approx([4e-5, 2e-5], rel=1e-3)
+    assert yaml.safe_load((run / "config.yaml").read_text())["steps"] == 50
+    summary = json.loads((run / "summary.json").read_text())
+    found = (summary["status"], summary["steps"], summary["steps_planned"])
+    assert found == ("finished", 50, 50)
+
+    left = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    for asked, why in (("steps=49", "has taken 50 steps already"), ("dim=3", "is not steps=N")):
+        outcome = in_process("resume", str(run), asked, capsys=capsys)
+        assert (outcome.status, why in outcome.err) == (2, True), outcome
+    assert left == {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert "finished already" in in_process("resume", str(run), "steps=50", capsys=capsys).out
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from stde_cli.runs.directory import RunDirectory
+from stde_cli.runs.summary import Summary
 from stde_cli.system.errors import UsageError
 
 
@@ -12,7 +14,7 @@ from stde_cli.system.errors import UsageError
 def run(tmp_path):
     run = RunDirectory.create(tmp_path / "runs" / "first")
     run.write_config("dim: 3\n")
-    run.write_summary({"status": "done", "dim": 3})
+    run.write_summary(Summary("finished", dim=3))
     run.append_metrics({"step": 1})
     return run
 
@@ -54,7 +56,7 @@ def test_create_refuses_a_read_only_directory(tmp_path):
 
 def test_open_what_was_created(run):
     found = RunDirectory.open(run.path).read_summary()
-    assert found == {"status": "done", "dim": 3, "run_dir": str(run.path)}
+    assert found == Summary("finished", dim=3, run_dir=str(run.path))
     assert run.config.read_text() == "dim: 3\n"
 
 
@@ -94,13 +96,14 @@ def test_a_damaged_summary_is_said_to_be_one(run, text, message):
 
 
 def test_a_summary_is_replaced_as_a_whole(run):
-    run.write_summary({"status": "running"})
-    assert run.read_summary()["status"] == "running"
+    run.write_summary(Summary("running"))
+    assert run.read_summary().status == "running"
     assert not list(run.path.glob("*.partial"))
     # What cannot be put into JSON leaves the older one as it was.
+    unwritable: Any = {"jax": object()}
     with pytest.raises(TypeError):
-        run.write_summary({"status": object()})
-    assert run.read_summary()["status"] == "running"
+        run.write_summary(Summary("finished", versions=unwritable))
+    assert run.read_summary().status == "running"
 
 
 def test_metrics(run):
@@ -196,6 +199,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from stde_cli.runs.directory import RunDirectory
+from stde_cli.runs.summary import Summary
 
 def run(path):
     run = RunDirectory.create(path)
@@ -203,11 +207,11 @@ def run(path):
         run.refuse_if_taken()
         run.clear()
         run.write_config("dim: 3")
-        run.write_summary({"status": "running"})
+        run.write_summary(Summary("running"))
         run.append_metrics({"step": 1})
         (run.checkpoints / "1.partial").mkdir(parents=True)
         (run.checkpoints / "1.partial").rename(run.checkpoints / "1")
-        run.write_summary({"status": "finished"})
+        run.write_summary(Summary("finished"))
 
 def killed_at(point, path):
     count = 0
@@ -229,7 +233,7 @@ while not done:
         killed_at(point, path)
     done = os.waitpid(child, 0)[1] == 0
     if RunDirectory(path).has_progress():
-        assert RunDirectory.open(path).read_summary()["status"] in ("running", "finished")
+        assert RunDirectory.open(path).read_summary().status in ("running", "finished")
         with RunDirectory(path).locked():
             pass
     else:

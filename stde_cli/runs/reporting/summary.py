@@ -1,10 +1,10 @@
 """The end of a run, as a table, a verdict, and the commands that go on from there."""
 
 import shlex
-from typing import Any
 
 from rich.table import Table
 
+from stde_cli.runs.summary import Summary
 from stde_cli.runs.tracking.console import screen
 
 _ROWS = (
@@ -24,19 +24,19 @@ _ROWS = (
 )
 
 
-def show_summary(summary: dict[str, Any]) -> None:
+def show_summary(summary: Summary) -> None:
     """Print the summary of a finished run."""
     console = screen()
-    solution = f", {summary['solution']}" if summary["solution"] else ""
-    problem = f"{summary['pde']}{solution}, dim {summary['dim']:,}, seed {summary['seed']}"
+    solution = f", {summary.solution}" if summary.solution else ""
+    problem = f"{summary.pde}{solution}, dim {summary.dim:,}, seed {summary.seed}"
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(justify="left")
     for label, key in _ROWS:
-        value = problem if key == "problem" else summary.get(key)
+        value = problem if key == "problem" else getattr(summary, key)
         if value is not None:
             table.add_row(label, _format(value))
-    run = shlex.quote(summary["run_dir"])
+    run = shlex.quote(summary.run_dir)
     # In one piece: jobs of a sweep end side by side.
     with console:
         console.print(table)
@@ -44,12 +44,12 @@ def show_summary(summary: dict[str, Any]) -> None:
         console.print(f"run directory  {run}", markup=False)
         console.print(f"  stde evaluate {run}", markup=False)
         console.print(f"  stde predict {run} --points points.npy --out values.npy", markup=False)
-        console.print(f"  stde resume {run}", markup=False)
+        console.print(f"  stde resume {run} steps={2 * summary.steps}", markup=False)
 
 
-def verdict(summary: dict[str, Any]) -> str:
+def verdict(summary: Summary) -> str:
     """In words: whether the run learned more than the shape of its boundary condition."""
-    error, trivial = summary.get("rel_l2_error"), summary.get("trivial_rel_l2_error")
+    error, trivial = summary.rel_l2_error, summary.trivial_rel_l2_error
     if error is None or trivial is None:
         return "No exact solution is known: judge the run by its residual."
     if error < trivial:
