@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from stde_cli.autodiff.directions import AbstractDirections, CoordinateDirections
 from stde_cli.expressions.algebra import window
 from stde_cli.expressions.evaluation import Lane, Reading, as_arrays
+from stde_cli.expressions.gathering import gather
 from stde_cli.expressions.layout import Layout
 from stde_cli.expressions.nodes import Coordinate, Entry, Node, Parameter, Sum, free, index_lists
 from stde_cli.expressions.parser import parse
@@ -38,13 +39,15 @@ class Field(eqx.Module):
 
     def __init__(self, node: Node, layout: Layout, parameters: Mapping[str, Any]):
         """`node` is what `parse` gives where neither u nor f is allowed."""
+        node, layout, lists = gather(node, layout)
+        parameters = {**parameters, **lists}
         used = {part.name for part in node.walk() if isinstance(part, Parameter)}
         used |= index_lists(node)
         self.parameters = as_arrays({name: parameters[name] for name in sorted(used)}, node)
         entries = (part for part in node.walk() if isinstance(part, Entry))
-        lists = {entry.through.name for entry in entries if entry.through}
+        through = {entry.through.name for entry in entries if entry.through}
         count = len(layout.family_range)
-        self.inverses = {name: Inverse(parameters[name], count) for name in sorted(lists)}
+        self.inverses = {name: Inverse(parameters[name], count) for name in sorted(through)}
         self.node, self.layout = node, layout
 
     @classmethod

@@ -33,7 +33,16 @@ FIELDS = [
     "sum(i, x[two[i]]*norm2(x)*pair[i])",
     "sum(i, sum(j, x[p[i]]*x[q[j]]**2*sin(x[p[j]] + A[p[i], q[j]])))",
     "x[p[3]]*sum(i, x[two[i]])",
+    # Terms that are alike are gathered: with weights, within each other, and one coordinate twice.
+    "(1 - norm2(x))*(sin(x3*x1) - 2*sin(x1*x4) + sin(x2*x2) - sin(x5*x3)/2 - 3*sin(x1*x6) + x2)",
+    "exp(x4 - x1 - 2*x2 + x3)*t + exp(-(x5 + x6 + x1 - x2)) + exp(x2 + x4 - x1 + x3) + exp(-t)",
+    "c[1]*cos(0.5*x2 - t) + c[4]*cos(2*x3 - t) - 3*c[2]*cos(x4 - t) + c[2]*cos(x1 - t)",
+    "A[1, 2]*x1**2*x2 + A[2, 3]*x2**2*x3 + A[3, 3]*x3**2*x6 + A[2, 2]*x5**2*x3 + x1**3*x2 - t",
+    "t*x1 + t*x2 + t*x3 + t*x6 + norm2(x)*x1 + norm2(x)*x5 + norm2(x)*x2 + norm2(x)*x4",
 ]
+
+
+ALIKE = "sin(x*y)*exp(-t) + sin(y*t)*exp(-x) - 0.5*sin(t*x)*exp(-y) + 2*sin(x*x)*exp(-x)"
 
 
 def field(text, layout=FAMILY):
@@ -61,7 +70,7 @@ def test_over_other_coordinates(float64, text, over):
     check_triple(field(text), point(), over)
 
 
-@pytest.mark.parametrize("text", ["sin(x*y)*exp(-t)", "x**3 - t*y**2", "arctan(x/y)*erf(t)"])
+@pytest.mark.parametrize("text", ["sin(x*y)*exp(-t)", "x**3 - t*y**2", "arctan(x/y)*erf(t)", ALIKE])
 def test_without_a_family(float64, text):
     check_triple(field(text, NAMED), point(NAMED), range(3))
 
@@ -189,3 +198,38 @@ def test_taylor_coefficients_pass_through_a_restriction(float64):
         np.testing.assert_allclose(value, along(0.0), rtol=1e-12)
         np.testing.assert_allclose(terms[0], first(0.0), rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(terms[1], jax.grad(first)(0.0), rtol=1e-10, atol=1e-12)
+
+
+def _terms(names: list[str]) -> str:
+    ends = [*names[1:], names[0]]
+    return " + ".join(
+        f"{k}.5*sin({a} + cos({b}))" for k, (a, b) in enumerate(zip(names, ends, strict=True))
+    )
+
+
+@pytest.mark.parametrize(
+    ("layout_of", "names_of"),
+    [
+        (lambda n: Layout((("x", n),)), lambda n: [f"x{k}" for k in range(1, n + 1)]),
+        (
+            lambda n: Layout(tuple(f"y{k}e" for k in range(n))),
+            lambda n: [f"y{k}e" for k in range(n)],
+        ),
+    ],
+    ids=["a family", "names"],
+)
+def test_programs_do_not_grow_with_terms_that_are_alike(layout_of, names_of):
+    """Neither value, derivatives nor restriction; that they are right is the tables' to say."""
+
+    def values(n: int) -> list[int]:
+        u = Field.parse(_terms(names_of(n)), layout_of(n), {}, where="solution")
+        directions = coordinate_directions([0, 3])
+        programs = [
+            u,
+            lambda x: u.value_gradient_laplacian(x, range(n)),
+            lambda x: u.restrict(x, directions)(jnp.zeros(2)),
+        ]
+        traced = [jax.make_jaxpr(program)(jnp.zeros(n)) for program in programs]
+        return [sum(1 for _ in jaxpr_shapes(program.jaxpr)) for program in traced]
+
+    assert values(60) == values(240)
