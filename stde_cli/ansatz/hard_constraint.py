@@ -86,6 +86,10 @@ class _Sum(eqx.Module):
     def __call__(self, x: Point) -> Scalar:
         return sum((part(x) for part in self.parts), 0 * x[0])
 
+    def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
+        along = [restrict(part, x, directions) for part in self.parts]
+        return lambda s: sum((g(s) for g in along), jnp.zeros((), x.dtype))
+
     def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
         zero = 0 * x[0], 0 * x[over.start : over.stop], 0 * x[0]
         triples = [part.value_gradient_laplacian(x, over) for part in self.parts]
@@ -98,6 +102,10 @@ class _Product(eqx.Module):
 
     def __call__(self, x: Point) -> Scalar:
         return self.scale * self.factors[0](x) * self.factors[1](x)
+
+    def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
+        first, second = (restrict(factor, x, directions) for factor in self.factors)
+        return lambda s: self.scale * first(s) * second(s)
 
     def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
         triples = [factor.value_gradient_laplacian(x, over) for factor in self.factors]

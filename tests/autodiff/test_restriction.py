@@ -64,6 +64,7 @@ FIELDS = {
     "hard_constraint_weight_sharing": lambda: random_ansatz(DIM, "weight_sharing", block_size=4),
     "guess": lambda: random_guess(VanishOnSphere(1.4), range(DIM)),
     "hard_constraint_guess": lambda: guessed(DIM),
+    "known": lambda: guessed(DIM).split()[1],
     "hard_constraint_plain": lambda: HardConstraint(plain, VanishOnSphere(1.1)),
     "plain": lambda: plain,
 }
