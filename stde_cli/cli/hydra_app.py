@@ -47,7 +47,7 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
     environment = mock.patch.dict(os.environ, HYDRA_FULL_ERROR="1")
     line = [f"stde {command}", *ordered]
     typed = mock.patch.object(sys, "argv", line)
-    with environment, typed, sweeps.signals_passed_on():
+    with environment, typed, sweeps.told_together():
         try:
             with explained(command, arguments):
                 if {"-m", "--multirun"} & set(arguments):
@@ -128,9 +128,9 @@ def _short_names(arguments: list[str]) -> str:
 class _Task:
     """The task, with errors kept from Hydra's own reporting in a single run.
 
-    In a sweep they are raised: Hydra, or the launcher's other processes, let the remaining jobs run
-    and raise the first error at the end. An interrupt ends the sweep; another process of it, which
-    has been interrupted, takes up none of the remaining jobs.
+    In a sweep they are raised: Hydra, or the launcher's other processes, let the remaining jobs
+    run, and `sweeps` tells of all at the end. An interrupt ends the sweep; another process of it,
+    which has been interrupted, takes up none of the remaining jobs.
     """
 
     def __init__(self, command: str, task: Callable[[DictConfig], float | None]):
@@ -148,8 +148,8 @@ class _Task:
         hydra_config = HydraConfig.get()
         with open_dict(config):
             config.choices = choices(hydra_config)
-        if sweeps.stopped.is_set():
-            return None
+        if sweeps.Stopped.by is not None:
+            raise Interrupted("not begun: its process was interrupted", sweeps.Stopped.by)
         try:
             return self._guarded(config)
         except StdeError as error:
@@ -160,10 +160,9 @@ class _Task:
                 raise
             if os.getpid() == self._process:
                 raise KeyboardInterrupt from error
-            # An error would make the launcher end the others in the middle of their saves.
             print(f"job {hydra_config.job.num}: {error}")
-            sweeps.stopped.set()
-            return None
+            sweeps.Stopped.by = error.signal_number
+            raise
 
     def _guarded(self, config: DictConfig) -> float | None:
         try:

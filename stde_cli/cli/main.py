@@ -1,7 +1,6 @@
 """`stde COMMAND ...`: find the command, run it, turn its errors into one line and a status."""
 
 import importlib
-import multiprocessing
 import os
 import sys
 import traceback
@@ -86,7 +85,8 @@ def program() -> NoReturn:
     # Processes that a sweep starts with python -m would look in their directory first.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     status = main()
-    if status in _INTERRUPTED and not multiprocessing.active_children():
+    # Not where jobs were sent to processes: joblib has semaphores to give back.
+    if status in _INTERRUPTED and "joblib" not in sys.modules:
         # A computation that was left goes on in XLA's threads: Python would wait for its end.
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):  # The terminal may be gone.

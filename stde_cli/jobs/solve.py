@@ -123,6 +123,8 @@ def _run(
     """Train, evaluate, and leave a complete run directory whatever happens."""
     started = time.perf_counter()
     reset_peak_memory()
+    # Before anything is written: it may refuse what the environment says.
+    tracker = build_tracker(config)
     shapes = abstract_state(config)
     _check_room(config, run, shapes)
     built = build(config)
@@ -145,7 +147,6 @@ def _run(
         summary.steps = done
         title = f"{config.choices.get('pde')} · {config.dim:,} dimensions · {run.path}"
         console = stack.enter_context(RunConsole(run, title, job))
-        tracker = build_tracker(config)
         with record.of_its_end(tracker, config):
             tracker.start(run, settings, console.line)
             if extended:

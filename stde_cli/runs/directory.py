@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from stde_cli.runs.summary import Summary
 from stde_cli.system.errors import UsageError
+from stde_cli.system.files import missing_directories, remove_empty
 
 _LOCK = ".lock"
 _WHOLE = ("config.yaml", "metrics.jsonl", "summary.json")
@@ -40,7 +41,7 @@ class RunDirectory:
 
     def __init__(self, path: Path):
         self.path = path
-        self._made_here = False
+        self._made: list[Path] = []
         self.config = path / "config.yaml"
         self.metrics = path / "metrics.jsonl"
         self.summary = path / "summary.json"
@@ -55,11 +56,12 @@ class RunDirectory:
             UsageError: it holds a run, or files of the user's, or cannot be made.
         """
         run = cls(path)
-        run._made_here = not path.exists()
+        run._made = missing_directories(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             run.refuse_if_taken()
         except OSError as error:
+            remove_empty(run._made)
             raise _unwritable(path, error) from error
         return run
 
@@ -73,12 +75,13 @@ class RunDirectory:
             UsageError: `parent` cannot be written to.
         """
         try:
-            parent.mkdir(parents=True, exist_ok=True)
             for number in count():
                 run = cls(parent / (f"{name}-{number}" if number else name))
-                with suppress(FileExistsError):
+                run._made = missing_directories(run.path)
+                parent.mkdir(parents=True, exist_ok=True)
+                # The parent was empty, and its maker has removed it again: once more.
+                with suppress(FileExistsError, FileNotFoundError):
                     run.path.mkdir()
-                    run._made_here = True
                     return run
         except OSError as error:
             raise _unwritable(parent, error) from error
@@ -181,10 +184,8 @@ class RunDirectory:
         """Remove a run that never began; a directory that was there before stays."""
         self.clear()
         (self.path / _LOCK).unlink(missing_ok=True)
-        if self._made_here:
-            # Files of the user's may have come in the meantime.
-            with suppress(OSError):
-                self.path.rmdir()
+        # Files of the user's may have come in the meantime, and other runs.
+        remove_empty(self._made)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

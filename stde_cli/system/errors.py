@@ -52,6 +52,14 @@ class JobFailed(StdeError):
         return type(self), (self.number, self.status)
 
 
+class SweepFailed(StdeError):
+    """Jobs of a sweep failed or did not finish; each has said why."""
+
+    def __init__(self, message: str, status: int):
+        super().__init__(message)
+        self.status = status
+
+
 class Interrupted(StdeError):
     """A signal stopped the run after its state was saved; status is 128 + signal number."""
 

@@ -1,8 +1,11 @@
-"""Room on disk."""
+"""Room on disk, and directories that are made for a purpose."""
 
 import errno
 import os
 import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 
@@ -16,3 +19,15 @@ def reserve(file: IO, size: int) -> None:
         os.posix_fallocate(file.fileno(), 0, size)
     elif shutil.disk_usage(file.fileno()).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def missing_directories(path: Path) -> list[Path]:
+    """Those that would be made for `path`, itself first, then its parents."""
+    return [each for each in (path, *path.parents) if not os.path.lexists(each)]
+
+
+def remove_empty(directories: Iterable[Path]) -> None:
+    """Remove directories, in this order, but for those that hold something."""
+    for each in directories:
+        with suppress(OSError):
+            each.rmdir()

@@ -7,8 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 
-from tests.end_to_end.command import SMALL, environment, stde_anew
+from stde_cli.cli import hydra_app
+from stde_cli.cli.sweeps import Stopped
+from stde_cli.system.errors import Interrupted, SweepFailed
+from tests.end_to_end.command import SMALL, environment, in_process, stde_anew
 
 
 def summaries(where: Path) -> list[dict]:
@@ -32,9 +36,48 @@ def test_a_sweep_runs_every_job(launcher: str, tmp_path: Path) -> None:
 def test_a_failing_job_is_named_and_the_others_run(tmp_path: Path) -> None:
     outcome = stde_anew("solve", "-m", *SMALL, "train.points=0,5", cwd=tmp_path)
     assert outcome.status == 2
-    assert "job 0: train.points=0" in outcome.err
-    assert "Traceback" not in outcome.err
+    first, last = outcome.err.splitlines()
+    assert first.startswith("stde: job 0: train.points=0: ")
+    assert last == "stde: job 0 of the sweep failed"
     assert [s["status"] for s in summaries(tmp_path)] == ["finished"]
+
+
+def test_a_sweep_that_is_refused_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = in_process("solve", "-m", *SMALL, "seed=-1,-2", capsys=capsys)
+    assert outcome.status == 2
+    assert outcome.err.splitlines() == [
+        "stde: job 0: seed=-1: must be 0 or more",
+        "stde: job 1: seed=-2: must be 0 or more",
+        "stde: jobs 0 and 1 of the sweep failed",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_signal_to_one_process_of_a_sweep_is_told_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs are done by other processes; the one that is stopped takes up no more."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Stopped, "by", None)
+    elsewhere = property(lambda _: -1, lambda *_: None)
+    monkeypatch.setattr(hydra_app._Task, "_process", elsewhere, raising=False)
+    begun = []
+
+    def task(config: DictConfig) -> float:
+        begun.append(config.seed)
+        if config.seed == 1:
+            raise Interrupted("stopped by SIGTERM", signal.SIGTERM)
+        return 0.0
+
+    with pytest.raises(SweepFailed) as told:
+        hydra_app.run("solve", ["-m", "seed=0,1,2,3", "hydra.sweep.dir=sweep"], task)
+    assert begun == [0, 1]
+    assert told.value.status == 143
+    assert "jobs 1, 2 and 3 of the sweep did not finish" in str(told.value)
+    assert "hydra.sweep.dir=sweep and resume=auto" in str(told.value)
 
 
 def test_a_sweep_in_processes_saves_before_it_stops(tmp_path: Path) -> None:

@@ -137,6 +137,18 @@ def test_discard(run):
     assert not run.path.exists()
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_discard_removes_the_parents_that_were_made(named, tmp_path):
+    kept = RunDirectory.create(tmp_path / "there" / "other")
+    for parent in (tmp_path / "there", tmp_path / "new" / "runs"):
+        create = RunDirectory.create_named(parent, "a") if named else None
+        (create or RunDirectory.create(parent / "a")).discard()
+    with pytest.raises(UsageError, match="cannot be written to"):
+        RunDirectory.create(tmp_path / "new" / ("a" * 300))
+    assert kept.path.is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
 def test_discard_leaves_a_directory_that_was_there_before(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "mine")

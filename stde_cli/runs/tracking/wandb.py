@@ -7,14 +7,18 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 import wandb
+from pydantic import ValidationError
 from wandb.errors import Error as WandbError
 
 from stde_cli.runs.directory import RunDirectory
+from stde_cli.system.errors import UsageError
 
 _CONNECT_SECONDS = 2.0
+_PREFIX = "WANDB_"
 
 
 class WandbTracker:
@@ -22,7 +26,10 @@ class WandbTracker:
 
     Without an API key or a network the run is recorded offline at once: the client itself would
     raise, or wait for a minute and a half. The run's id is kept in the run directory, so that a
-    resumed run goes on in the same place.
+    resumed run goes on in the same place. A variable of the environment that is empty says nothing.
+
+    Raises:
+        UsageError: a variable says what wandb does not know.
     """
 
     def __init__(
@@ -34,6 +41,7 @@ class WandbTracker:
     ):
         self.project, self.entity, self.group, self.tags = project, entity, group, tags
         self._run: Any = None
+        _check_environment()
 
     def start(self, run: RunDirectory, config: dict[str, Any], say: Callable[[str], None]) -> None:
         obstacle = None if os.environ.get("WANDB_MODE") else obstacle_to_online()
@@ -51,19 +59,23 @@ class WandbTracker:
             say(f"wandb: {self._run.url}")
 
     def _begin(self, run: RunDirectory, config: dict[str, Any], *, offline: bool) -> Any:
-        return wandb.init(
-            project=self.project,
-            entity=self.entity,
-            group=self.group,
-            tags=list(self.tags),
-            dir=str(run.path),
-            name=run.path.name,
-            id=_persistent_id(run),
-            resume="allow",
-            config=config,
-            mode="offline" if offline else None,
-            settings=wandb.Settings(silent=True, console="off"),
-        )
+        with mock.patch.dict(os.environ):
+            for name in set(os.environ) - set(_variables()):
+                if name.startswith(_PREFIX):
+                    del os.environ[name]
+            return wandb.init(
+                project=self.project,
+                entity=self.entity,
+                group=self.group,
+                tags=list(self.tags),
+                dir=str(run.path),
+                name=run.path.name,
+                id=_persistent_id(run),
+                resume="allow",
+                config=config,
+                mode="offline" if offline else None,
+                settings=wandb.Settings(silent=True, console="off"),
+            )
 
     def log(self, step: int, figures: dict[str, float]) -> None:
         self._run.log(figures, step=step)
@@ -73,6 +85,20 @@ class WandbTracker:
             return
         self._run.summary.update(summary)
         self._run.finish(exit_code=0 if summary.get("status") == "finished" else 1)
+
+
+def _variables() -> dict[str, str]:
+    """The variables of the environment that tell wandb something."""
+    return {n: value for n, value in os.environ.items() if n.startswith(_PREFIX) and value}
+
+
+def _check_environment() -> None:
+    for name, value in _variables().items():
+        try:
+            wandb.Settings().update_from_env_vars({name: value})
+        except ValidationError as error:
+            why = error.errors()[0]["msg"].removeprefix("Value error, ").replace("Input", "it", 1)
+            raise UsageError(name, value, why, f"give it another value, or unset {name}") from error
 
 
 def _persistent_id(run: RunDirectory) -> str:

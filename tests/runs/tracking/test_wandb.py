@@ -1,13 +1,15 @@
 """The real wandb client, offline, read back from the records that it wrote."""
 
 import json
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import SMALL, environment, stde, stde_anew
+from stde_cli.runs.directory import RunDirectory
+from tests.end_to_end.command import SMALL, environment, in_process, stde, stde_anew
 
 
 def records(log: Path) -> Iterator:
@@ -97,3 +99,29 @@ def test_without_a_network_it_goes_offline_too(tmp_path: Path) -> None:
     out = stde_anew("solve", *arguments, cwd=tmp_path, env=env).check().out
     assert "127.0.0.1 cannot be reached" in out
     assert read_offline(tmp_path / "run")["summary"]["status"] == "finished"
+
+
+def test_an_empty_variable_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stde_cli.runs.tracking import wandb
+
+    begun = {}
+    monkeypatch.setenv("WANDB_MODE", "")
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    monkeypatch.setattr(wandb.wandb, "init", lambda **_: begun.update(os.environ))
+    tracker = wandb.WandbTracker()
+    tracker._begin(RunDirectory(tmp_path), {}, offline=False)
+    assert "WANDB_MODE" not in begun
+    assert begun["WANDB_PROJECT"] == "mine"
+    assert os.environ["WANDB_MODE"] == ""
+
+
+def test_what_wandb_does_not_know_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "of")
+    outcome = in_process("solve", *SMALL, "tracker=wandb", capsys=capsys)
+    assert outcome.status == 2
+    assert "WANDB_MODE=of: it should be 'online', 'offline'" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
