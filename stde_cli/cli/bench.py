@@ -29,7 +29,7 @@ def task(config: DictConfig) -> None:
 
     validate(config)
     _check_methods(config)
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides = hydra_app.overrides_of(HydraConfig.get())
     variants = {m: variant_of(config, overrides, m) for m in config.bench.methods}
     out = Path(config.bench.out) if config.bench.out else None
     if out is not None:
@@ -70,6 +70,10 @@ def variant_of(config: DictConfig, overrides: list[str], method: str) -> DictCon
     # Another choice in a group may lack the keys set on the first; the batch is shared below.
     kept = [o for o in overrides if _group(o) not in regrouped]
     together = _with_one_list_of_experiments([*kept, *changes])
+    for number, change in enumerate(changes):
+        if not re.match(r"~|[+]*[\w./@]+=", change):
+            key = f"bench.variants.{method}[{number}]"
+            raise UsageError(key, change, "is no override", "write key=value")
     try:
         variant = compose("bench", overrides=together, return_hydra_config=True)
     # A group that is given a number is a ValueError of Hydra's.

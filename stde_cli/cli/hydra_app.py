@@ -13,7 +13,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.cli import sweeps
@@ -108,6 +108,12 @@ def _refuse_other_places(arguments: list[str]) -> None:
             raise UsageError(key, value, why, mend)
 
 
+def overrides_of(hydra_config: Any) -> list[str]:
+    """What was typed, with its interpolations as they were written."""
+    written: Any = OmegaConf.to_container(hydra_config.overrides.task)
+    return list(written)
+
+
 def name_beside_others(hydra_config: Any) -> str | None:
     """The name of a job that shares its screen: its number in the sweep and what it varies."""
     alone = hydra_config.mode == RunMode.RUN
@@ -145,6 +151,7 @@ class _Task:
     def __call__(self, config: DictConfig) -> float | None:
         # In a sweep this may be another process.
         look_for_classes_in(self._here)
+        register()
         hydra_config = HydraConfig.get()
         with open_dict(config):
             config.choices = choices(hydra_config)

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
             config = saved.load(run, trust=options.trust, tracked=True)
             if further:
                 config.steps = options.steps
-                validate(config, trusted=options.trust, tracked=True)
+                validate(config, trusted=options.trust, tracked=True, new=False)
             summary = session.resume(config, run, command=command, interrupts=interrupts)
     show_summary(summary)
     return 0

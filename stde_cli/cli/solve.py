@@ -26,7 +26,7 @@ def task(config: DictConfig) -> float | None:
     """Solve one configuration; returns the error for sweepers that minimise."""
     hydra_config = HydraConfig.get()
     sweeping = hydra_config.mode == RunMode.MULTIRUN
-    overrides = list(hydra_config.overrides.task)
+    overrides = hydra_app.overrides_of(hydra_config)
     command = shlex.join(["stde", "solve", *overrides])
     try:
         validate(config)

@@ -4,6 +4,7 @@ import difflib
 import re
 from pathlib import Path
 
+from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
 from stde_cli.system.errors import UsageError
@@ -15,11 +16,20 @@ def explain(error: Exception, directory: Path, command: str) -> UsageError:
     """The error that the user is shown."""
     # Hydra wraps the telling error in a less telling one.
     text = "\n".join(str(e) for e in (error, error.__cause__) if e is not None)
-    attempts = (_several_values, _unknown_choice, _unknown_key, _no_such_variable, _wrong_type)
+    attempts = (
+        _no_list_of_overrides,
+        _several_values,
+        _unknown_choice,
+        _unknown_key,
+        _no_such_variable,
+        _wrong_type,
+    )
     for attempt in (*attempts, _bad_syntax):
         explained = attempt(text, directory, command)
         if explained:
             return explained
+    if isinstance(error, OverrideParseException):
+        return UsageError(error.override, None, "not an override", _WRITTEN)
     return UsageError(_key_in(text) or command, None, _first_line(text), _help(command))
 
 
@@ -31,6 +41,14 @@ def _key_in(text: str) -> str | None:
     """The key that OmegaConf names below its errors."""
     match = re.search(r"full_key: (\S+)", text)
     return match[1] if match else None
+
+
+def _no_list_of_overrides(text: str, directory: Path, command: str) -> UsageError | None:
+    match = re.search(r"merging override \W*(bench\.variants\.\w+)=(.*)", text)
+    if not match or "is not in struct" in text:
+        return None
+    mend = f"write \"+{match[1]}=['network.width=256']\", say"
+    return UsageError(match[1], match[2], "must be a list of overrides", mend)
 
 
 def _several_values(text: str, directory: Path, command: str) -> UsageError | None:
@@ -94,10 +112,17 @@ def _unknown_key(text: str, directory: Path, command: str) -> UsageError | None:
     if choices := sorted(known.get(key, set()) - {""}):
         mend = f"{' and '.join(choices)} {'has' if len(choices) == 1 else 'have'} it"
         return UsageError(key, None, "the choice that is made has no such key", mend)
-    candidates = [k for k in known if k != key and ("." in k or "." not in key)]
+    parent = key.rpartition(".")[0]
+    # What the key stands below is no other spelling of it.
+    candidates = [
+        k for k in known if not key.startswith((f"{k}.", f"{k}=")) and k != key and "." in k
+    ]
+    candidates += [k for k in known if "." not in k and "." not in key and k != key]
     near = difflib.get_close_matches(key, candidates, n=1)
     mend = f"did you mean {near[0]}?" if near else _help(command)
-    if not near and key.rpartition(".")[0] in known:
+    if parent == "bench.variants":
+        mend = f"a variant of your own is a list of overrides: \"+{key}=['network.width=256']\""
+    elif not near and parent in known:
         mend = f"write +{key}=... if its target takes it"
     return UsageError(key, None, "no such key", mend)
 
@@ -125,8 +150,10 @@ def _bad_syntax(text: str, directory: Path, command: str) -> UsageError | None:
     match = re.search(r"Error parsing override '(.*?)'", text)
     if not match:
         return None
-    mend = "overrides are written key=value; quote values with special characters"
-    return UsageError(match[1], None, "not an override", mend)
+    return UsageError(match[1], None, "not an override", _WRITTEN)
+
+
+_WRITTEN = "overrides are written key=value; quote values with special characters"
 
 
 def _known_keys(directory: Path) -> dict[str, set[str]]:

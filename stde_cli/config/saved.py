@@ -42,7 +42,7 @@ def load(run: RunDirectory, *, trust: bool = False, tracked: bool = False) -> Di
         missing = ", ".join(sorted(OmegaConf.missing_keys(config)))
         raise UsageError("RUN", run.path, f"config.yaml lacks {missing}")
     try:
-        validate(config, trusted=trust, tracked=tracked)
+        validate(config, trusted=trust, tracked=tracked, new=False)
     except Untrusted as untrusted:
         why = f"config.yaml names {untrusted}, code that is not part of stde"
         mend = "if you trust whoever made the run, add --trust"

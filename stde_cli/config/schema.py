@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
-from stde_cli.system.ranges import Count, Positive, Seed
+from stde_cli.system.ranges import Count, Positive, Seed, Switch
 
 
 @dataclass
@@ -54,7 +54,7 @@ class RuntimeConfig:
     generator: str = "fused_threefry"
     compilation_cache: str | None = None
     """Directory of compiled programs, for faster starts."""
-    check_memory: bool = True
+    check_memory: Switch = True
     """Refuse a run whose step needs more memory than is free."""
 
 
@@ -111,7 +111,9 @@ class BenchmarkConfig(SolveConfig):
 
 
 def register() -> None:
-    """Make the schemas known to Hydra, under the names that the YAML files extend."""
+    """Make known to Hydra what the YAML files extend, and what their interpolations call."""
     store = ConfigStore.instance()
     store.store(name="solve_schema", node=SolveConfig)
     store.store(name="bench_schema", node=BenchmarkConfig)
+    # ${at_most:16,${dim}}, in files of a group's choices.
+    OmegaConf.register_new_resolver("at_most", min, replace=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Iterable
+from math import comb
 from pkgutil import resolve_name
 from typing import Any, get_type_hints
 
@@ -13,6 +14,7 @@ from stde_cli.config.schema import BenchmarkConfig
 from stde_cli.config.targets import GROUPS, check_group, check_numbers, check_value
 from stde_cli.system.errors import UsageError
 from stde_cli.system.prng import GENERATORS
+from stde_cli.system.ranges import Switch
 
 _CHOICES = {
     "resume": ("never", "auto"),
@@ -23,12 +25,15 @@ _CHOICES = {
 }
 
 
-def validate(config: DictConfig, *, trusted: bool = True, tracked: bool = True) -> None:
+def validate(
+    config: DictConfig, *, trusted: bool = True, tracked: bool = True, new: bool = True
+) -> None:
     """Check values by themselves and against each other.
 
     Args:
         trusted: classes may be imported that come neither from this package nor from optax.
         tracked: the tracker is to be built, too.
+        new: it is not that of a run made already, where earlier versions let more directions pass.
 
     Raises:
         UsageError: the first fault found.
@@ -55,7 +60,7 @@ def validate(config: DictConfig, *, trusted: bool = True, tracked: bool = True) 
     for group in groups:
         choice = config.choices.get(group)
         check_group(group, settings.get(group), choice=choice, trusted=trusted)
-    _check_across(config)
+    _check_across(config, new=new)
 
 
 def _resolved(config: DictConfig, key: str) -> Any:
@@ -94,10 +99,10 @@ def _check_schema(settings: dict[str, Any], schema: type, under: str = "") -> No
             assert isinstance(hint, type)
             _check_schema(settings[name], hint, f"{under}{name}.")
         else:
-            check_value(settings[name], hint, f"{under}{name}")
+            check_value(settings[name], bool if hint == Switch else hint, f"{under}{name}")
 
 
-def _check_across(config: DictConfig) -> None:
+def _check_across(config: DictConfig, *, new: bool) -> None:
     dim = config.dim
     solution = OmegaConf.select(config, "pde.solution._target_")
     if solution is not None:
@@ -107,7 +112,7 @@ def _check_across(config: DictConfig) -> None:
             raise UsageError("dim", dim, f"pde/solution={name} needs {needed} coordinates or more")
     batch = OmegaConf.select(config, "estimator.batch")
     text = OmegaConf.select(config, "pde.coordinates") is not None
-    if batch is not None and batch > dim and not text:
+    if batch is not None and batch > dim and new:
         why = f"more directions than dim={dim} has"
         mend = f"set estimator.batch={dim} or fewer, or estimator=exact"
         raise UsageError("estimator.batch", batch, why, mend)
@@ -119,3 +124,22 @@ def _check_across(config: DictConfig) -> None:
         raise UsageError(
             "network.block_size", block, f"does not divide dim={dim}", f"{nearest} does"
         )
+    for group in ("network", "start"):
+        window, degree = (
+            OmegaConf.select(config, f"{group}.{name}") for name in ("window", "degree")
+        )
+        if window is not None and degree is not None:
+            _check_terms(f"{group}.window", window, degree)
+
+
+def _check_terms(key: str, window: int, degree: int) -> None:
+    """Each term of a polynomial is compiled by itself."""
+    terms = comb(window + degree, degree)
+    if terms > _MOST_TERMS:
+        highest = max(n for n in range(degree) if comb(window + n, n) <= _MOST_TERMS)
+        why = f"a polynomial of {window} coordinates and degree {degree} has {terms:,} terms"
+        mend = f"lower it, or {key.replace('window', 'degree')} to {highest}"
+        raise UsageError(key, window, why, mend)
+
+
+_MOST_TERMS = 2_000

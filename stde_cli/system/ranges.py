@@ -3,7 +3,7 @@
 Indices, counts and steps are 32-bit.
 """
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -22,3 +22,5 @@ NonNegative: TypeAlias = Annotated[float, Ge(0)]
 AtLeastOne: TypeAlias = Annotated[float, Ge(1)]
 ProperFraction: TypeAlias = Annotated[float, Ge(0), Lt(1)]
 """Of a whole that is never reached."""
+Switch: TypeAlias = Annotated[Any, bool]
+"""True or false, and no number that OmegaConf would take for one of them."""

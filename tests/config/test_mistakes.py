@@ -35,8 +35,8 @@ OPTIONAL = """train.gradient_clip train.log_every train.steps_per_call evaluatio
     checkpoint.every runtime.platform loss.components
     optimizer.consistent_rms optimizer.momentum""".split()
 """null is a value of theirs."""
-FREE = ["run_dir", "runtime.compilation_cache", "runtime.check_memory"]
-"""A path may be called anything; OmegaConf reads a number as true or false."""
+FREE = ["run_dir", "runtime.compilation_cache"]
+"""A path may be called anything."""
 READ_LATER = ["pde.coordinates", "pde.parameters", "pde.residual", "pde.solution", "pde.source"]
 READ_LATER += ["pde.constraint", "pde.lift"]
 """The text of an equation, and what stands in it, is read when the PDE is built."""

@@ -51,7 +51,15 @@ SOLVE = [
     ("dim=1 estimator.batch=1", ["dim=1", "two_body needs 2"]),
     ("dim=1 pde/solution=three_body estimator.batch=1", ["dim=1", "three_body needs 3"]),
     ("dim=8 estimator.batch=9", ["estimator.batch=9", "dim=8", "estimator.batch=8"]),
-    ("dim=8 estimator/sampler=gaussian", ["estimator.batch=16", "dim=8"]),
+    ("pde=kdv_1d estimator.batch=16", ["estimator.batch=16", "dim=2"]),
+    ("dim=8 estimator/sampler=gaussian estimator.batch=9", ["estimator.batch=9", "dim=8"]),
+    (
+        "network=additive_mlp network.window=20 network.degree=12",
+        ["network.window=20", "degree to 3"],
+    ),
+    ("start=least_squares start.window=9 start.degree=12", ["start.window=9", "293,930 terms"]),
+    ("runtime.check_memory=-1", ["runtime.check_memory=-1", "true or false"]),
+    ("steps=${network.nope}", ["steps=${network.nope}", "not found"]),
     ("estimator.batch=0", ["estimator.batch=0", "1 or more"]),
     ("dim=20 network=weight_sharing network.block_size=6", ["network.block_size=6", "5 does"]),
     ("steps=0", ["steps=0", "1 or more"]),
@@ -93,7 +101,7 @@ SOLVE = [
     ("network=[1,2]", ["network=[1,2]", "no such choice"]),
     ("train=3", ["train=3"]),
     ("train.points=null", ["train.points=null"]),
-    ("dim=${foo}", ["foo", "not found"]),
+    ("dim=${foo}", ["dim=${foo}", "not found"]),
     ("dim=${oc.env:NOPE}", ["NOPE is not set"]),
     ("network.width=${", ["network.width", "key=value"]),
     ("checkpoint.minutes=inf", ["checkpoint.minutes=inf", "finite"]),
@@ -103,7 +111,7 @@ SOLVE = [
     ("pde.solution=null", ["pde.solution=null", "_target_"]),
     ("pde=biharmonic pde.parameters.c._target_=numpy.load", ["numpy.load", "stde_cli.parameters"]),
     ("pde=biharmonic pde.parameters.c.shape=-3", ["pde.parameters.c.shape=-3", "1 or more"]),
-    ("pde=kdv_1d pde.residual=u_xxxxxxxxxxxxx", ["order 13", "1 to 12"]),
+    ("pde=kdv_1d pde.residual=u_xxxxxxxxxxxxx", ["pde.residual: ", "order 13", "up to order 12"]),
 ]
 
 
@@ -142,6 +150,13 @@ def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Pa
         ("bench bench.out=nowhere/rows.json dim=4 estimator.batch=2", ["bench.out", "nowhere"]),
         ("list pdes", ["group=pdes", "pde"]),
         ("bench bench.methods=[]", ["bench.methods=[]"]),
+        ("bench bench.variants.mine=3", ["bench.variants.mine", "+bench.variants.mine=['"]),
+        ("bench +bench.variants.mine=3", ["bench.variants.mine=3", "list of overrides"]),
+        (
+            "bench +bench.variants.mine=[3] bench.methods=[mine]",
+            ["bench.variants.mine[0]=3", "key=value"],
+        ),
+        ("bench +bench.variants.mine=[a=3]", ["+bench.variants.mine=[a=3]", "not an override"]),
         ("bench bench.until=0", ["bench.until=0", "above 0"]),
         (
             "bench bench.until=0.1 pde=wave pde.solution=null estimator.batch=2",

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from stde_cli.autodiff.taylor.planner import HIGHEST_ORDER
 from stde_cli.expressions import (
     Derivative,
     Drift,
@@ -160,6 +161,7 @@ class _Operators:
 
     def operator(self, node: Derivative) -> AbstractOperator:
         space = self.layout.space
+        self._check_order(node)
         match node:
             case Partial(coordinates=coordinates):
                 return op.Partial(coordinates)
@@ -183,6 +185,21 @@ class _Operators:
             case SumOfPartials():
                 return self.sum_of_partials(node)
         raise TypeError(type(node).__name__)
+
+    def _check_order(self, node: Derivative) -> None:
+        match node:
+            case Partial(coordinates=coordinates):
+                order = len(coordinates)
+            case Polyharmonic(order=times) if self.span is None:
+                order = 2 * times
+            case SumOfPartials(targets=targets, fixed=fixed):
+                order = len(fixed) + sum(target.order for target in targets)
+            case _:
+                return
+        if order > HIGHEST_ORDER:
+            why = f"{node.name} is of order {order}"
+            mend = f"derivatives are computed up to order {HIGHEST_ORDER}"
+            raise UsageError(self.where, None, why, mend)
 
     def sum_of_partials(self, node: SumOfPartials) -> AbstractOperator:
         if contains(node.coefficient, Unknown):
