@@ -1,6 +1,7 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 from stde_cli.system.errors import UsageError
@@ -34,9 +35,17 @@ def seed(text: str) -> int:
 def positive(text: str) -> int:
     """An argument type: a whole number of 1 or more."""
     number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
+    if not 1 <= number < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 2147483647")
     return number
+
+
+def new_file(text: str) -> Path:
+    """An argument type: where a file can be written."""
+    path = Path(text)
+    if not path.name or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text or 'an empty text'} is not the name of a file")
+    return path
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from stde_cli.cli.arguments import Parser, add_trust, positive, seed
+from stde_cli.cli.arguments import Parser, add_trust, new_file, positive, seed
 from stde_cli.runs.directory import RunDirectory
 
 
@@ -17,9 +17,12 @@ def parser() -> Parser:
     add_trust(parser)
     parser.add_argument("--points", type=positive, default=20_000, metavar="N", help="how many")
     parser.add_argument("--seed", type=seed, default=1, metavar="S", help="of the points")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write the figures there")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw loss and errors over the steps (.png, .pdf)"
+        "--plot",
+        type=new_file,
+        metavar="FILE",
+        help="draw loss and errors over the steps (.png, .pdf)",
     )
     return parser
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stde_cli.cli.arguments import Parser, add_trust, told_as
+from stde_cli.cli.arguments import Parser, add_trust, new_file, told_as
 from stde_cli.runs.directory import RunDirectory
 
 
@@ -11,7 +11,7 @@ def parser() -> Parser:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
     add_trust(parser)
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="written by jax.export"
+        "--out", type=new_file, required=True, metavar="FILE", help="written by jax.export"
     )
     return parser
 

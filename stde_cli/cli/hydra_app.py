@@ -84,6 +84,8 @@ def _flags_first(command: str, arguments: list[str]) -> list[str]:
     given = [flag for flag, value in modes.items() if value]
     if len(given) > 1:
         refuse(f"{' and '.join(given)} do not go together")
+    if options.config_dir == "":
+        raise UsageError("--config-dir", "''", "no such directory")
     if options.resolve and not (options.cfg or options.help):
         refuse("--resolve goes with --cfg job")
     flags, left = [], list(options.overrides)
@@ -95,7 +97,7 @@ def _flags_first(command: str, arguments: list[str]) -> list[str]:
     return [*flags, *options.overrides]
 
 
-_PLACES = ("hydra.run.dir", "hydra.sweep.subdir", "hydra.job.chdir")
+_PLACES = ("hydra.run.dir", "hydra.sweep.subdir", "hydra.job.chdir", "hydra.output_subdir")
 
 
 def _refuse_other_places(arguments: list[str]) -> None:

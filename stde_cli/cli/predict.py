@@ -64,6 +64,8 @@ def main(arguments: list[str]) -> int:
             values.close()
         except BaseException as error:
             values.abandon()
+            if isinstance(error, UsageError) and error.where == "points":
+                raise UsageError("--points", options.points, error.why) from error
             if isinstance(error, OSError):
                 why = f"cannot be written ({error.strerror})"
                 raise UsageError("--out", options.out, why) from error

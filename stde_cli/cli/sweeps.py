@@ -13,7 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from stde_cli.system.errors import Interrupted, StdeError, SweepFailed
+from stde_cli.system.errors import Interrupted, StdeError, SweepFailed, UsageError
 from stde_cli.system.files import missing_directories, remove_empty
 from stde_cli.system.interrupts import PassedOn
 
@@ -70,11 +70,15 @@ def told_together() -> Iterator[None]:
 
     Raises:
         Interrupted: a signal came, and the jobs have stopped.
+        UsageError: it is a sweep of no jobs.
         SweepFailed: jobs failed or did not finish, the others have run.
     """
     lost: dict[int, StdeError] = {}
+    ended = 0
 
     def value(result: JobReturn) -> Any:
+        nonlocal ended
+        ended += 1
         if result.status is not JobStatus.FAILED:
             return result._return_value
         # Hydra would print the job's overrides, and raise the first failure alone.
@@ -96,6 +100,8 @@ def told_together() -> Iterator[None]:
                     f"the same command, hydra.sweep.dir={sweep.directory} and resume=auto",
                     number,
                 )
+    if sweep and not ended:
+        raise UsageError("-m", None, "there is no job in this sweep", "give a key several values")
     if sweep and lost:
         raise _failure(sweep, lost)
 

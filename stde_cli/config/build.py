@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from pkgutil import resolve_name
 from traceback import walk_tb
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from stde_cli.estimators import AbstractEstimator, Exact
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.runs.tracking import Tracker
 from stde_cli.system.errors import DoesNotFit, StdeError, UsageError
+from stde_cli.system.files import missing_directories, remove_empty
 from stde_cli.system.prng import make_key
 from stde_cli.system.resources import available_memory_bytes
 from stde_cli.system.types import PRNGKey, ScalarField
@@ -76,11 +78,30 @@ def configured_jax(config: DictConfig) -> Iterator[None]:
         found = None if precision == "default" else precision
         stack.enter_context(jax.default_matmul_precision(found))
         if runtime.compilation_cache:
+            stack.enter_context(_writable(runtime.compilation_cache))
             stack.enter_context(_setting("jax_compilation_cache_dir", runtime.compilation_cache))
             # It is opened once: by this run for itself, and anew by what follows.
             compilation_cache.reset_cache()
             stack.callback(compilation_cache.reset_cache)
         yield
+
+
+@contextmanager
+def _writable(directory: str) -> Iterator[None]:
+    """The directory of compiled programs, which JAX would only warn of; a URL is JAX's business."""
+    if "://" in directory:
+        yield
+        return
+    made = missing_directories(Path(directory))
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"cannot be written to ({error.strerror})"
+        raise UsageError("runtime.compilation_cache", directory, why, "choose another") from error
+    try:
+        yield
+    finally:
+        remove_empty(made)
 
 
 @contextmanager

@@ -76,6 +76,11 @@ def explained(command: str, arguments: Sequence[str]) -> Iterator[None]:
         raise
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, config_directory(), command) from error
+    except RecursionError as error:
+        mend = "look at the defaults of your own files"
+        raise UsageError(
+            "defaults", None, "a file names itself, or two one another", mend
+        ) from error
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         # Hydra's own: for a list where the name of a choice belongs, say.
         nameless = nameless_choice(list(arguments), config_directory())

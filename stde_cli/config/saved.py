@@ -32,14 +32,14 @@ def load(run: RunDirectory, *, trust: bool = False, tracked: bool = False) -> Di
     saved = _read(run)
     try:
         config = OmegaConf.merge(OmegaConf.structured(SolveConfig), saved)
+        missing = ", ".join(sorted(OmegaConf.missing_keys(config)))
     except (OmegaConfBaseException, ValueError) as error:
         reason = str(error).splitlines()[0]
         why = f"config.yaml is not one of this version ({reason})"
         raise UsageError("RUN", run.path, why) from error
     assert isinstance(config, DictConfig)
     _refuse_targets_that_moved(run, config)
-    if OmegaConf.missing_keys(config):
-        missing = ", ".join(sorted(OmegaConf.missing_keys(config)))
+    if missing:
         raise UsageError("RUN", run.path, f"config.yaml lacks {missing}")
     try:
         validate(config, trusted=trust, tracked=tracked, new=False)

@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from stde_cli.system.ranges import Count, Positive, Seed, Switch
+from stde_cli.system.ranges import Count, PathText, Positive, Seed, Switch
 
 
 @dataclass
@@ -52,7 +52,7 @@ class RuntimeConfig:
     precision: str = "float32"
     matmul_precision: str = "default"
     generator: str = "fused_threefry"
-    compilation_cache: str | None = None
+    compilation_cache: PathText | None = None
     """Directory of compiled programs, for faster starts."""
     check_memory: Switch = True
     """Refuse a run whose step needs more memory than is free."""
@@ -65,7 +65,7 @@ class SolveConfig:
     dim: Count = MISSING
     seed: Seed = MISSING
     steps: Count = MISSING
-    run_dir: str | None = None
+    run_dir: PathText | None = None
     """Where the run is kept; null: a new directory under runs/."""
     resume: str = "never"
     """auto: go on from this configuration's own earlier run, if there is one."""
@@ -99,7 +99,7 @@ class BenchConfig:
     """About how long a block runs; at least one step."""
     until: Positive | None = None
     """Train until the relative L2 error is below this and report the seconds; null: the speed."""
-    out: str | None = None
+    out: PathText | None = None
     """Where the JSON list goes."""
 
 

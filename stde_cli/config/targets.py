@@ -323,6 +323,7 @@ _TYPES = {
     "float_type": "a number",
     "complex_type": "",
     "string_type": "text",
+    "string_too_short": "text that is not empty",
     "bool_type": "true or false",
     "none_required": "null",
     "mapping_type": "a mapping (key: value)",

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from omegaconf import DictConfig
 
 from stde_cli.ansatz.hard_constraint import HardConstraint
+from stde_cli.autodiff.taylor.planner import HIGHEST_ORDER
 from stde_cli.config import saved
 from stde_cli.config.build import Built, abstract_state, build, configured_jax, keys_of
 from stde_cli.estimators import Exact, mean_and_standard_error
@@ -80,6 +81,9 @@ def parse_derivatives(names: Sequence[str], layout: Layout) -> dict[str, Abstrac
             last = layout.label(layout.dim - 1)
             mend = f"write laplacian, or partials in {layout.label(0)} to {last} such as u_{last}"
             raise UsageError("derivatives", name, "unknown derivative", mend)
+        if (order := len(readings[0])) > HIGHEST_ORDER:
+            why, mend = f"is of order {order}", f"derivatives are computed up to {HIGHEST_ORDER}"
+            raise UsageError("derivatives", name, why, mend)
         operators[name] = Partial(readings[0])
     return operators
 
@@ -114,8 +118,13 @@ class Predictor:
         padding = ((0, self.batch - len(points)), (0, 0))
         padded = np.pad(np.asarray(points), padding, mode="edge")
         with configured_jax(self._trained.config):
-            padded = jnp.asarray(padded, jnp.result_type(float))
-            values, within = self._evaluate(self._trained.ansatz, padded)
+            with np.errstate(over="ignore"):
+                padded = np.asarray(padded, jnp.result_type(float))
+            if not (within_range := np.isfinite(padded).all(axis=1)).all():
+                row = self._count + int(np.argmin(within_range)) + 1
+                why = f"row {row} is too large for the precision of the run"
+                raise UsageError("points", None, why)
+            values, within = self._evaluate(self._trained.ansatz, jnp.asarray(padded))
         outside = np.flatnonzero(~np.asarray(within)[: len(points)])
         if outside.size and not self._outside:
             self._first_outside = self._count + int(outside[0]) + 1

@@ -20,6 +20,8 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import ValidationError
+
 from stde_cli.runs.summary import Summary
 from stde_cli.system.errors import UsageError
 from stde_cli.system.files import missing_directories, remove_empty
@@ -115,8 +117,13 @@ class RunDirectory:
             raise UsageError("RUN", self.path, f"summary.json cannot be read ({error})") from error
         if not isinstance(summary, dict) or "status" not in summary:
             raise UsageError("RUN", self.path, "summary.json is not one of stde's")
-        # The directory may have been moved.
-        return Summary.from_dict(summary | {"run_dir": str(self.path)})
+        try:
+            # The directory may have been moved.
+            return Summary.from_dict(summary | {"run_dir": str(self.path)})
+        except ValidationError as error:
+            place = ".".join(map(str, error.errors()[0]["loc"]))
+            why = f"summary.json is not one of stde's: {place} is no such value"
+            raise UsageError("RUN", self.path, why) from error
 
     def write_summary(self, summary: Summary) -> None:
         """Replace summary.json as a whole: a reader never sees half of it."""
@@ -134,10 +141,12 @@ class RunDirectory:
         if not self.metrics.exists():
             return []
         rows = []
-        for line in self.metrics.read_text().splitlines():
+        for line in self.metrics.read_text(errors="replace").splitlines():
             # A process that was killed may have left its last line torn.
             with suppress(ValueError):
-                rows.append(json.loads(line))
+                row = json.loads(line)
+                if isinstance(row, dict) and isinstance(row.get("step"), int):
+                    rows.append(row)
         return rows
 
     def forget_metrics_after(self, step: int) -> None:

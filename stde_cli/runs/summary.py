@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from pydantic import TypeAdapter
+
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 
 
@@ -42,6 +44,11 @@ class Summary:
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> "Summary":
-        """From what a run kept; what another version kept beside it is passed over."""
+        """From what a run kept; what another version kept beside it is passed over.
+
+        Raises:
+            ValidationError: a value is of another type.
+        """
         known = {each.name for each in fields(cls)}
-        return cls(**{key: value for key, value in found.items() if key in known})
+        kept = {key: value for key, value in found.items() if key in known}
+        return TypeAdapter(cls).validate_python(kept)

@@ -5,7 +5,7 @@ Indices, counts and steps are 32-bit.
 
 from typing import Annotated, Any, TypeAlias
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 _LARGEST = 2**31 - 1
 
@@ -24,3 +24,5 @@ ProperFraction: TypeAlias = Annotated[float, Ge(0), Lt(1)]
 """Of a whole that is never reached."""
 Switch: TypeAlias = Annotated[Any, bool]
 """True or false, and no number that OmegaConf would take for one of them."""
+PathText: TypeAlias = Annotated[str, MinLen(1)]
+"""Of a file or directory. The empty one would be where the command is given."""

@@ -58,6 +58,10 @@ SOLVE = [
         ["network.window=20", "degree to 3"],
     ),
     ("start=least_squares start.window=9 start.degree=12", ["start.window=9", "293,930 terms"]),
+    ("run_dir=''", ["run_dir=''", "not empty"]),
+    ("runtime.compilation_cache=/proc/nowhere", ["/proc/nowhere", "cannot be written to"]),
+    ("hydra.output_subdir=x", ["hydra.output_subdir=x", "run_dir="]),
+    ("-m pde=glob(z*)", ["-m", "no job"]),
     ("runtime.check_memory=-1", ["runtime.check_memory=-1", "true or false"]),
     ("steps=${network.nope}", ["steps=${network.nope}", "not found"]),
     ("estimator.batch=0", ["estimator.batch=0", "1 or more"]),
@@ -163,6 +167,9 @@ def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Pa
             ["bench.until=0.1", "pde=wave", "give pde.solution"],
         ),
         ("evaluate somewhere --seed 99999999999", ["--seed", "4294967295"]),
+        ("evaluate somewhere --points 99999999999", ["--points", "2147483647"]),
+        ("evaluate somewhere --plot .", ["--plot", "not the name of a file"]),
+        ("export somewhere --out .", ["--out", "not the name of a file"]),
         ("completion csh", ["csh"]),
         ("predict somewhere", ["--points"]),
         ("doctor now", ["now"]),
@@ -255,6 +262,18 @@ def garble_summary(run: Path) -> None:
     (run / "summary.json").write_text('{"status": ')
 
 
+def recursive_config(run: Path) -> None:
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("dim: 6", "dim: ${dim}"))
+
+
+def mistyped_summary(run: Path) -> None:
+    summary = run / "summary.json"
+    summary.write_text(
+        summary.read_text().replace('"wall_seconds": ', '"wall_seconds": "x", "w": ')
+    )
+
+
 def no_checkpoint(run: Path) -> None:
     shutil.rmtree(run / "checkpoints")
 
@@ -286,6 +305,8 @@ def edited_config(run: Path) -> None:
         (incomplete_config, ["config.yaml", "lacks"]),
         (earlier_layout, ["stde_cli.networks.MLP", "earlier version", "solve it anew"]),
         (garble_summary, ["summary.json"]),
+        (mistyped_summary, ["summary.json", "wall_seconds"]),
+        (recursive_config, ["config.yaml", "ecursive interpolation"]),
         (no_checkpoint, ["no checkpoint"]),
         (garble_checkpoint, ["checkpoint 40 cannot be read"]),
         (truncated_checkpoint, ["checkpoint 40 cannot be read"]),
@@ -301,7 +322,7 @@ def test_resume_and_evaluate_refuse_what_is_no_run(
     summary.write_text(summary.read_text().replace('"finished"', '"interrupted"'))
     damage(run)
     check_refusal(here("resume", "run"), ["RUN=run", *expected])
-    if damage is not garble_summary:
+    if damage not in (garble_summary, mistyped_summary):
         check_refusal(here("evaluate", "run", "--points", "10"), ["RUN=run", *expected])
 
 
@@ -327,6 +348,7 @@ GOOD = np.full((3, 6), 0.1)
         (b"no array", ["is no .npy file"]),
         ("1,2,3,4,5,6\n1,2,3\n", ["row 2 is not 6 numbers"]),
         ("1,2,3,4,5,nan\n", ["row 1 is not finite"]),
+        (np.where(np.arange(18).reshape(3, 6) == 8, 1e300, GOOD), ["row 2 is too large"]),
         ("", ["holds no points"]),
         ("\ufeff1,2,3,4,5\n", ["5 coordinates"]),
         ("1,2,3,4,5,six\n1,2,3,4,5,6\n", ["row 1 is not 6 numbers"]),
@@ -351,6 +373,7 @@ def test_predict_refuses_points(
     [
         ({"--derivatives": "u_x9"}, ["--derivatives=u_x9", "x1 to x6"]),
         ({"--derivatives": "u_x0"}, ["--derivatives=u_x0", "x1 to x6"]),
+        ({"--derivatives": "u_" + 13 * "x1"}, ["--derivatives=u_x1", "order 13"]),
         ({"--derivatives": "curl"}, ["--derivatives=curl", "laplacian"]),
         ({"--out": "values.txt"}, ["--out=values.txt", ".npy"]),
         ({"--out": "nowhere/values.npy"}, ["--out=nowhere/values.npy", "cannot be written"]),
@@ -468,6 +491,24 @@ def test_a_run_at_work_is_left_alone(finished_run: Path, tmp_path: Path) -> None
         outcome = stde("resume", "run", cwd=tmp_path)
     check_refusal(outcome, ["run_dir=run", "another process"])
     stde("resume", "run", cwd=tmp_path).check()
+
+
+def test_lines_of_metrics_that_are_none_are_passed_over(
+    finished_run: Path, here: Here, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write(b'\xff\n[1]\n{"loss": 1}\n{"step": "x"}\n')
+    found = RunDirectory(run).read_metrics()
+    assert found == RunDirectory(finished_run).read_metrics()
+    here("evaluate", "run", "--points", "10", "--plot", "p.png").check()
+
+
+def test_files_that_name_one_another(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "pde").mkdir(parents=True)
+    (tmp_path / "mine" / "pde" / "p.yaml").write_text("defaults:\n  - p\n")
+    check_refusal(here("solve", "--config-dir", "mine", "pde=p"), ["defaults: a file names itself"])
 
 
 def test_a_torn_line_of_metrics_does_not_stop_a_resume(finished_run: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def plot_history(rows: Sequence[dict[str, Any]], path: Path) -> None:
     if not rows:
         raise UsageError("--plot", path, "the run kept no metrics", "train with tracker=jsonl")
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    left.plot([row["step"] for row in rows], [row["loss"] for row in rows], color="C0", lw=1)
+    left.plot([row["step"] for row in rows], [row.get("loss") for row in rows], color="C0", lw=1)
     left.set(xlabel="step", ylabel="loss", yscale="log")
     evaluated = [row for row in rows if "rel_l2_error" in row]
     labels = {
@@ -31,7 +31,7 @@ def plot_history(rows: Sequence[dict[str, Any]], path: Path) -> None:
     }
     for key, (label, color, style) in labels.items():
         steps = [row["step"] for row in evaluated]
-        right.plot(steps, [row[key] for row in evaluated], style, color=color, label=label)
+        right.plot(steps, [row.get(key) for row in evaluated], style, color=color, label=label)
     right.set(xlabel="step", ylabel="error", yscale="log")
     if evaluated:
         right.legend(frameon=False)

@@ -42,6 +42,10 @@ class WandbTracker:
         self.project, self.entity, self.group, self.tags = project, entity, group, tags
         self._run: Any = None
         _check_environment()
+        try:
+            wandb.Settings(project=project, entity=entity, run_group=group)
+        except (ValidationError, WandbError) as error:
+            raise UsageError("tracker", "wandb", str(error).splitlines()[0]) from error
 
     def start(self, run: RunDirectory, config: dict[str, Any], say: Callable[[str], None]) -> None:
         obstacle = None if os.environ.get("WANDB_MODE") else obstacle_to_online()
