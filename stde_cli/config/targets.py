@@ -14,6 +14,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import optax
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
@@ -222,8 +223,9 @@ def _check_kind(found: Any, target: str, kind: Any, place: _Place) -> None:
     """A class by what it is, a function by what it says it makes; the user's own need not say."""
     made = found if isinstance(found, type) else _returned(found)
     if kind is None:
-        # A class of the user's own may hand on what it does not name, a solution say.
-        ours = isinstance(found, type) and _home(found) == "stde_cli"
+        # A class of the user's own may hand on what it does not name, a solution say. To make a
+        # module of ours does nothing; a tracker, or the checkpoints of a run, write files.
+        ours = _is_subclass(found, eqx.Module) and _home(found) == "stde_cli"
         fits = ours or getattr(found, "__module__", None) == _NUMBERS
     elif made is None or made is Any:
         fits = False

@@ -7,6 +7,7 @@ import yaml
 from omegaconf import OmegaConf, open_dict
 
 from stde_cli.config import saved
+from stde_cli.config.targets import check_group
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import UsageError
 from tests.config.test_build import BASE, composed
@@ -71,6 +72,23 @@ def test_a_foreign_run_runs_no_code_of_its_own(
     for part in expected:
         assert part in str(told.value)
     assert not (tmp_path / "here").exists()
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["training.checkpoint.Checkpoints", "WandbTracker", "runs.points._CsvWriter", "load", "Run"],
+)
+def test_what_nothing_asks_for_may_be_a_module_and_nothing_that_acts(target: str) -> None:
+    """Modules of ours are data: to make one opens no file and runs no process."""
+    pde = OmegaConf.to_container(composed("pde=biharmonic", "dim=6").pde)
+    assert isinstance(pde, dict)
+    for name, stands in (("stde_cli.TwoBody", True), (f"stde_cli.{target}", False)):
+        pde["parameters"] = {"c": {"_target_": name}}
+        if stands:
+            check_group("pde", pde, choice="biharmonic", trusted=False)
+        else:
+            with pytest.raises(UsageError, match=r"^pde\.parameters\.c\._target_=.*is no function"):
+                check_group("pde", pde, choice="biharmonic", trusted=False)
 
 
 def test_a_bomb_in_a_runs_configuration(tmp_path: Path) -> None:
