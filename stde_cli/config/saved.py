@@ -114,6 +114,14 @@ def describes_same_run(run: RunDirectory, config: DictConfig) -> bool:
     return _computed(_read(run)) == _computed(config)
 
 
+def difference(run: RunDirectory, config: DictConfig) -> str:
+    """The first key, with its value there, by which `run` is not one of `config`."""
+    there, here = _computed(_read(run)), _computed(config)
+    key = next((key for key in here if there.get(key, _NOTHING) != here[key]), None)
+    value = there.get(key) if key else None
+    return key or "" if value is None or isinstance(value, dict) else f"{key}={value}"
+
+
 def slug(config: DictConfig) -> str:
     """What the directory of a run is called, where the user does not say."""
     parts = (config.choices.get("pde"), config.choices.get("pde/solution"), f"d{config.dim}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from stde_cli.config.saved import describes_same_run, slug
+from stde_cli.config.saved import describes_same_run, difference, slug
 from stde_cli.jobs import solve as session
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.summary import FINISHED, Summary
@@ -61,7 +61,9 @@ def _own_earlier_run(config: DictConfig, place: Path | None) -> RunDirectory | N
             return run
         if run.has_progress():
             why = "it holds a run of another configuration"
-            raise UsageError("run_dir", place, why, "choose another directory")
+            if run.config.exists() and (differs := difference(run, config)):
+                why += f", of another {differs}" if "=" not in differs else f", with {differs}"
+            raise UsageError("run_dir", place, why, "choose another directory, or give it alike")
         return None
     found = sorted(Path("runs").glob(f"{slug(config)}-*/config.yaml"), reverse=True)
     for file in found:

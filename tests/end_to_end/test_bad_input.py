@@ -208,7 +208,7 @@ def test_a_directory_that_holds_a_run_is_left_alone(finished_run: Path) -> None:
     check_refusal(outcome, ["run_dir=", "holds a run already", "resume=auto"])
     arguments = (*SMALL, "seed=7", f"run_dir={finished_run}", "resume=auto")
     outcome = stde("solve", *arguments, cwd=finished_run.parent)
-    check_refusal(outcome, ["run_dir=", "another configuration"])
+    check_refusal(outcome, ["run_dir=", "another configuration, with seed=0"])
     assert before == {p: p.stat().st_mtime_ns for p in finished_run.rglob("*")}
 
 
