@@ -34,9 +34,10 @@ from stde_cli.autodiff.directions import AbstractDirections, AbstractSampler, Si
 from stde_cli.estimators import STDE
 from stde_cli.jobs import trained
 from stde_cli.objective.losses import Residual
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.runs.directory import RunDirectory
-from stde_cli.system.types import Point, Points, PRNGKey, Scalar, Values
+from stde_cli.system.types import Points, PRNGKey, Scalar, Values
 
 
 class MeanOfDraws(AbstractSampler):
@@ -114,21 +115,18 @@ def _figures(
     """The numbers of one row, in order."""
     points = pde.domain.sample_interior(count, key=jax.random.key(1))
 
+    residual = SampledResidual(pde, estimator)
+
     @jax.jit
     def residuals(key: PRNGKey) -> Values:
-        drawn = estimator.draw(pde.operators, pde.domain.dim, key=key)
-
-        def at(x: Point) -> Scalar:
-            return pde.residual(x, *estimator(ansatz, pde.operators, x, drawn))
-
-        return jax.vmap(at)(points)
+        return residual.at(ansatz, points, residual.draw(key=key))
 
     found = jnp.stack([residuals(key) for key in keys])
     variance = jnp.mean(jnp.var(found, axis=0, ddof=1))
     relative = jnp.sqrt(variance / jnp.mean(jax.vmap(pde.source)(points) ** 2))
 
     def shared(field: HardConstraint, points: Points, key: PRNGKey) -> Scalar:
-        return Residual()(pde, estimator, field, points, key=key)
+        return Residual()(residual, field, points, key=key)
 
     def each(field: HardConstraint, points: Points, key: PRNGKey) -> Scalar:
         own = jax.random.split(key, count)

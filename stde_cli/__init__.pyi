@@ -26,6 +26,7 @@ from .objective.losses import AbstractLoss as AbstractLoss
 from .objective.losses import GradientEnhanced as GradientEnhanced
 from .objective.losses import Residual as Residual
 from .objective.losses import UnbiasedResidual as UnbiasedResidual
+from .objective.sampled_residual import SampledResidual as SampledResidual
 from .objective.weighting import ByGradientNorm as ByGradientNorm
 from .objective.weighting import Fixed as Fixed
 from .problem.pdes import AbstractManufactured as AbstractManufactured

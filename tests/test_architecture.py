@@ -19,7 +19,7 @@ ROOMS = {
     "problem": "domains operators constraints pdes",
     "estimators": "base reading standard_error baselines exact stde",
     "ansatz": "windows networks guess hard_constraint",
-    "objective": "losses collocation weighting metrics",
+    "objective": "sampled_residual losses collocation weighting metrics",
     "runs": "summary directory listing points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint events initialisation",
     "config": "schema files hydra_errors composition targets validate build saved",

@@ -24,6 +24,7 @@ from stde_cli.estimators import STDE, NestedBackward, mean_and_standard_error
 from stde_cli.objective.collocation import ByResidual, Uniform
 from stde_cli.objective.losses import GradientEnhanced, UnbiasedResidual
 from stde_cli.objective.metrics import Evaluator
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.objective.weighting import ByGradientNorm, Fixed
 from stde_cli.problem.domains import Ball, Box, Gaussian, Product
 from stde_cli.problem.operators import Laplacian, Polyharmonic
@@ -139,7 +140,16 @@ def test_a_start_and_a_step(name: str, uses: Uses) -> None:
     pde = Symbolic(3, **PDE, key=make_key(0))
     optimizer, estimator = optax.sgd(0.1), STDE(Stratified(), 2)
     problem = Problem(
-        pde, estimator, loss, optimizer, 3, 2, start, make_key(1), 1, collocation, weighting
+        SampledResidual(pde, estimator),
+        loss,
+        optimizer,
+        3,
+        2,
+        start,
+        make_key(1),
+        1,
+        collocation,
+        weighting,
     )
 
     @jax.jit
@@ -159,6 +169,6 @@ def test_a_start_and_a_step(name: str, uses: Uses) -> None:
 def test_metrics(uses: Uses) -> None:
     pde, estimator = Symbolic(3, **PDE, key=make_key(0)), NestedBackward(Stratified(), 2)
     ansatz = random_ansatz(4, width=3, depth=2)
-    Evaluator(pde, estimator, 3).residual_rms(ansatz, 5, key=make_key(2))
+    Evaluator(SampledResidual(pde, estimator), 3).residual_rms(ansatz, 5, key=make_key(2))
     mean_and_standard_error(estimator, ansatz, Laplacian(), jnp.zeros(4), draws=3, key=make_key(4))
     check(uses)

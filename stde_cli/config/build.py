@@ -21,8 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.config.targets import GROUPS
-from stde_cli.estimators import AbstractEstimator, Exact
-from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.estimators import Exact
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.runs.tracking import Tracker
 from stde_cli.system.errors import DoesNotFit, StdeError, UsageError
 from stde_cli.system.files import missing_directories, remove_empty
@@ -152,10 +152,10 @@ def _build(config: DictConfig) -> Built:
     schedule = _schedule(config)
     pde = _make(config, "pde", dim=config.dim, key=keys.pde)
     estimator = _make(config, "estimator")
-    _check_operators(config, pde, estimator)
+    residual = SampledResidual(pde, estimator)
+    _check_operators(config, residual)
     problem = Problem(
-        pde=pde,
-        estimator=estimator,
+        residual=residual,
         loss=_make(config, "loss"),
         optimizer=_optimizer(config, schedule),
         points=config.train.points,
@@ -228,8 +228,9 @@ def _optimizer(config: DictConfig, schedule: optax.Schedule | None) -> optax.Gra
     return optimizer if clip is None else optax.chain(optax.clip_by_global_norm(clip), optimizer)
 
 
-def _check_operators(config: DictConfig, pde: AbstractPDE, estimator: AbstractEstimator) -> None:
+def _check_operators(config: DictConfig, residual: SampledResidual) -> None:
     """Refuse what the estimator cannot represent, and what it would bias."""
+    pde, estimator = residual.pde, residual.estimator
     residuals = [("pde.residual", pde.nonlinear_in)] + [
         (f"pde.conditions[{number}].residual", condition.nonlinear_in)
         for number, condition in enumerate(pde.conditions)
@@ -249,10 +250,10 @@ def _check_operators(config: DictConfig, pde: AbstractPDE, estimator: AbstractEs
 
 def _check_estimator(config: DictConfig, problem: Problem, state: TrainerState) -> None:
     """Trace the estimator on the network: it may have no rule for an activation."""
-    operators, dim = problem.pde.operators, problem.pde.domain.dim
+    residual = problem.residual
     with _refused_by_estimator(config):
-        drawn = problem.estimator.draw(operators, dim, key=problem.key)
-        problem.estimator(state.ansatz, operators, jnp.zeros(dim), drawn)
+        drawn = residual.draw(key=problem.key)
+        residual.read(state.ansatz, jnp.zeros(residual.pde.domain.dim), drawn)
 
 
 @contextmanager

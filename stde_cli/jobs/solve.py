@@ -157,7 +157,7 @@ def _run(
             if state is None:
                 state = _first_state(config, built, record, console, stop)
             problem = built.problem
-            evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
+            evaluator = Evaluator(problem.residual, problem.points)
             events = _events(config, built, evaluator, checkpoints, record, tracker, console, stop)
             console.stage(f"training from step {done}")
             for chunk in advance(

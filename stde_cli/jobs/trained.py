@@ -147,7 +147,7 @@ def evaluate(trained: Trained, *, points: int, seed: int) -> dict[str, float | i
     """Errors, and the residual, on points that training and its own tests never saw."""
     problem = trained.built.problem
     with configured_jax(trained.config):
-        evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
+        evaluator = Evaluator(problem.residual, problem.points)
         fresh = keys_of(seed, trained.config.runtime.generator).fresh
         points_key, residual_key, point_key, draws_key = jax.random.split(fresh, 4)
         figures: dict[str, float | int] = {"step": trained.step, "points": points}
@@ -159,7 +159,7 @@ def evaluate(trained: Trained, *, points: int, seed: int) -> dict[str, float | i
         x = problem.pde.domain.sample_interior(1, key=point_key)[0]
         for name, operator in problem.pde.operators.items():
             mean, error = mean_and_standard_error(
-                problem.estimator, trained.ansatz, operator, x, draws=_DRAWS, key=draws_key
+                problem.residual.estimator, trained.ansatz, operator, x, draws=_DRAWS, key=draws_key
             )
             figures[f"{name}_at_a_point"] = float(mean)
             figures[f"{name}_standard_error_of_one_draw"] = float(error) * _DRAWS**0.5

@@ -1,4 +1,6 @@
-"""Where an equation, an estimator and a field meet: losses, points, weights, errors.
+"""Where an equation, an estimator and a field meet: the residual, and what is made of it.
+
+Losses, points, weights, errors.
 
 May import ansatz and what is below it.
 """

@@ -7,10 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from stde_cli.estimators import AbstractEstimator
-from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.system.ranges import Count, NonNegative
-from stde_cli.system.types import Point, Points, PRNGKey, Scalar, ScalarField
+from stde_cli.system.types import Points, PRNGKey, ScalarField
 
 
 class AbstractCollocation(eqx.Module):
@@ -18,13 +17,7 @@ class AbstractCollocation(eqx.Module):
 
     @abstractmethod
     def __call__(
-        self,
-        pde: AbstractPDE,
-        estimator: AbstractEstimator,
-        field: ScalarField,
-        points: int,
-        *,
-        key: PRNGKey,
+        self, residual: SampledResidual, field: ScalarField, points: int, *, key: PRNGKey
     ) -> Points: ...
 
 
@@ -32,15 +25,9 @@ class Uniform(AbstractCollocation):
     """As the domain draws them, whatever the field."""
 
     def __call__(
-        self,
-        pde: AbstractPDE,
-        estimator: AbstractEstimator,
-        field: ScalarField,
-        points: int,
-        *,
-        key: PRNGKey,
+        self, residual: SampledResidual, field: ScalarField, points: int, *, key: PRNGKey
     ) -> Points:
-        return pde.domain.sample_interior(points, key=key)
+        return residual.pde.domain.sample_interior(points, key=key)
 
 
 class ByResidual(AbstractCollocation):
@@ -78,22 +65,11 @@ class ByResidual(AbstractCollocation):
                 raise ValueError(f"{name}={value} must be 0 or more")
 
     def __call__(
-        self,
-        pde: AbstractPDE,
-        estimator: AbstractEstimator,
-        field: ScalarField,
-        points: int,
-        *,
-        key: PRNGKey,
+        self, residual: SampledResidual, field: ScalarField, points: int, *, key: PRNGKey
     ) -> Points:
         points_key, draw_key, choice_key = jax.random.split(key, 3)
-        x = pde.domain.sample_interior(self.candidates * points, key=points_key)
-        drawn = estimator.draw(pde.operators, pde.domain.dim, key=draw_key)
-
-        def residual(y: Point) -> Scalar:
-            return pde.residual(y, *estimator(field, pde.operators, y, drawn))
-
-        sizes = jnp.abs(jax.vmap(residual)(x)) ** self.power
+        x = residual.pde.domain.sample_interior(self.candidates * points, key=points_key)
+        sizes = jnp.abs(residual.at(field, x, residual.draw(key=draw_key))) ** self.power
         density = sizes + self.floor * jnp.mean(sizes)
         # Where all residuals vanish this is 0/0, and the first points are taken.
         density = density / jnp.sum(density)

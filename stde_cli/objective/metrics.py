@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from stde_cli.ansatz.hard_constraint import HardConstraint
-from stde_cli.estimators import AbstractEstimator
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.pdes import AbstractPDE
-from stde_cli.system.types import Points, PRNGKey, Values
+from stde_cli.system.types import PRNGKey
 
 _BATCH_NUMBERS = 10_000_000
 _LARGEST_BATCH = 2_000
@@ -39,11 +39,12 @@ class Evaluator:
     The functions are compiled once and serve every evaluation of a run.
     """
 
-    def __init__(self, pde: AbstractPDE, estimator: AbstractEstimator, training_points: int):
-        self.pde, self.estimator = pde, estimator
+    def __init__(self, residual: SampledResidual, training_points: int):
+        self.residual = residual
         # A batch of the size that training takes fits too; smaller ones would read the first
         # layer's weights more often than they are worth.
-        self.batch = max(training_points, min(_LARGEST_BATCH, _BATCH_NUMBERS // pde.domain.dim))
+        fitting = min(_LARGEST_BATCH, _BATCH_NUMBERS // residual.pde.domain.dim)
+        self.batch = max(training_points, fitting)
 
     def errors(
         self,
@@ -57,9 +58,10 @@ class Evaluator:
 
         `between` is called between batches and may raise, to stop early.
         """
-        if self.pde.solution is None:
+        pde = self.residual.pde
+        if pde.solution is None:
             return None
-        values = self._stream(_values, points, key, ansatz, self.pde, between=between)
+        values = self._stream(_values, points, key, ansatz, pde, between=between)
         return relative_errors(*values)
 
     def residual_rms(
@@ -76,7 +78,7 @@ class Evaluator:
         negative, which only noise can do, counts as zero.
         """
         (squares,) = self._stream(
-            _residual_squares, points, key, ansatz, self.pde, self.estimator, between=between
+            _residual_squares, points, key, ansatz, self.residual, between=between
         )
         return float(np.sqrt(max(0.0, squares.mean())))
 
@@ -122,29 +124,9 @@ def _nothing(x: jax.Array) -> jax.Array:
 
 @eqx.filter_jit
 def _residual_squares(
-    ansatz: HardConstraint,
-    pde: AbstractPDE,
-    estimator: AbstractEstimator,
-    batch: int,
-    key: PRNGKey,
+    ansatz: HardConstraint, residual: SampledResidual, batch: int, key: PRNGKey
 ) -> Float[jax.Array, "1 points"]:
     points_key, *draw_keys = jax.random.split(key, 3)
-    x = pde.domain.sample_interior(batch, key=points_key)
-    first, second = (_residuals(ansatz, pde, estimator, x, key=k) for k in draw_keys)
+    x = residual.pde.domain.sample_interior(batch, key=points_key)
+    first, second = (residual.at(ansatz, x, residual.draw(key=k)) for k in draw_keys)
     return (first * second)[None]
-
-
-def _residuals(
-    ansatz: HardConstraint,
-    pde: AbstractPDE,
-    estimator: AbstractEstimator,
-    x: Points,
-    *,
-    key: PRNGKey,
-) -> Values:
-    drawn = estimator.draw(pde.operators, x.shape[1], key=key)
-
-    def at(point: jax.Array) -> jax.Array:
-        return pde.residual(point, *estimator(ansatz, pde.operators, point, drawn))
-
-    return jax.vmap(at)(x)

@@ -7,9 +7,9 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from stde_cli.ansatz.hard_constraint import HardConstraint, trained
-from stde_cli.estimators import AbstractEstimator
 from stde_cli.objective.collocation import AbstractCollocation, Uniform
 from stde_cli.objective.losses import AbstractLoss
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.objective.weighting import AbstractWeighting, Fixed, Weights
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.types import PRNGKey, ScalarField
@@ -19,8 +19,7 @@ from stde_cli.training.start import AbstractStart, Units
 class Problem(eqx.Module):
     """All that stays the same from step to step."""
 
-    pde: AbstractPDE
-    estimator: AbstractEstimator
+    residual: SampledResidual
     loss: AbstractLoss
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     points: int = eqx.field(static=True)
@@ -33,6 +32,10 @@ class Problem(eqx.Module):
     """Steps that share their points and directions: n above counts them as one."""
     collocation: AbstractCollocation = Uniform()
     weighting: AbstractWeighting = Fixed()
+
+    @property
+    def pde(self) -> AbstractPDE:
+        return self.residual.pde
 
 
 class TrainerState(eqx.Module):
@@ -56,7 +59,7 @@ def initial_state(
 ) -> TrainerState:
     """The state before the first step; `make_network(dim, key=)` draws the parameters."""
     pde = problem.pde
-    guess, scale, units = problem.start(pde, problem.estimator, problem.points, key=start_key)
+    guess, scale, units = problem.start(problem.residual, problem.points, key=start_key)
     network = make_network(pde.domain.dim, key=network_key)
     ansatz = HardConstraint(network, pde.constraint, scale, guess, pde.lift)
     optimizer_state = problem.optimizer.init(eqx.filter(ansatz, trained(ansatz)))

@@ -19,35 +19,36 @@ def training_step(problem: Problem, state: TrainerState) -> tuple[TrainerState, 
     the loss elsewhere, as a line search does, asks at these same ones. A pure function of
     (problem, state).
     """
-    pde, estimator, units = problem.pde, problem.estimator, state.units
+    residual, units = problem.residual, state.units
+    conditions, count = residual.pde.conditions, problem.condition_points
     step_key = jax.random.fold_in(problem.key, state.step // problem.redraw_every)
     points_key, loss_key, conditions_key = jax.random.split(step_key, 3)
-    points = problem.collocation(pde, estimator, state.ansatz, problem.points, key=points_key)
+    points = problem.collocation(residual, state.ansatz, problem.points, key=points_key)
     parameters, static = eqx.partition(state.ansatz, trained(state.ansatz))
 
     def equation(parameters: PyTree) -> Scalar:
         field = eqx.combine(parameters, static)
-        return problem.loss(pde, estimator, field, points, key=loss_key) / units.loss
+        return problem.loss(residual, field, points, key=loss_key) / units.loss
 
     def condition(number: int, parameters: PyTree) -> Scalar:
-        field, count = eqx.combine(parameters, static), problem.condition_points
-        square = condition_square(pde, number, estimator, field, count, key=conditions_key)
+        field = eqx.combine(parameters, static)
+        square = condition_square(residual, number, field, count, key=conditions_key)
         return square / units.conditions
 
     def gradient_norms() -> Float[Array, " terms"]:
-        terms = [equation, *(partial(condition, number) for number in range(len(pde.conditions)))]
+        terms = [equation, *(partial(condition, number) for number in range(len(conditions)))]
         return jnp.stack([optax.global_norm(jax.grad(term)(parameters)) for term in terms])
 
     weights = state.weights
-    if pde.conditions:
+    if conditions:
         weights = problem.weighting(weights, state.step, gradient_norms)
 
     def loss(parameters: PyTree) -> Scalar:
         value = equation(parameters)
-        if not pde.conditions:
+        if not conditions:
             return value
-        field, count = eqx.combine(parameters, static), problem.condition_points
-        beside = condition_loss(pde, estimator, field, count, weights, key=conditions_key)
+        field = eqx.combine(parameters, static)
+        beside = condition_loss(residual, field, count, weights, key=conditions_key)
         return value + beside / units.conditions
 
     value, gradient = jax.value_and_grad(loss)(parameters)

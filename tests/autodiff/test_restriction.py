@@ -20,6 +20,7 @@ from stde_cli.autodiff.directions import (
 from stde_cli.autodiff.restriction import Restrictable, restrict
 from stde_cli.estimators import STDE, Unrestricted
 from stde_cli.objective.losses import Residual, UnbiasedResidual
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.constraints import Unconstrained, VanishOnSphere
 from stde_cli.system.prng import make_key
 from stde_cli.training.loop import Executable
@@ -121,7 +122,7 @@ def largest_array(estimator, loss, *, directions):
     parameters, static = eqx.partition(ansatz, eqx.is_inexact_array)
 
     def value(parameters, key):
-        return loss(pde, estimator, eqx.combine(parameters, static), x, key=key)
+        return loss(SampledResidual(pde, estimator), eqx.combine(parameters, static), x, key=key)
 
     jaxpr = jax.make_jaxpr(jax.grad(value))(parameters, make_key(1))
     assert max(points, width) < directions
@@ -138,8 +139,7 @@ def test_memory_does_not_grow_with_directions(loss):
 def temp_memory(loss, directions):
     dim = 10**6
     problem = Problem(
-        pde=random_pde(dim),
-        estimator=STDE(Stratified(), directions),
+        SampledResidual(random_pde(dim), STDE(Stratified(), directions)),
         loss=loss,
         optimizer=optax.adam(1e-3),
         points=100,

@@ -4,6 +4,7 @@ import pytest
 
 from stde_cli.estimators import Exact
 from stde_cli.objective.collocation import ByResidual
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.pdes import Symbolic
 from stde_cli.system.prng import make_key
 
@@ -16,7 +17,9 @@ def chosen(collocation, field, points, repeats=1):
     keys = jax.random.split(make_key(5), repeats)
     pde = slope_is_zero()
     return np.asarray(
-        jax.vmap(lambda key: collocation(pde, Exact(), field, points, key=key))(keys)
+        jax.vmap(lambda key: collocation(SampledResidual(pde, Exact()), field, points, key=key))(
+            keys
+        )
     ).reshape(repeats, points)
 
 

@@ -10,16 +10,16 @@ import pytest
 from stde_cli.ansatz.hard_constraint import HardConstraint
 from stde_cli.ansatz.networks import MLP
 from stde_cli.autodiff.directions import Dense, DenseDirections, Stratified, WithReplacement
-from stde_cli.estimators import STDE, AbstractEstimator, Exact, NestedBackward
+from stde_cli.estimators import STDE, Exact, NestedBackward
 from stde_cli.objective.losses import (
     GradientEnhanced,
     Residual,
     UnbiasedResidual,
     condition_loss,
-    condition_residuals,
 )
+from stde_cli.objective.sampled_residual import SampledCondition, SampledResidual
 from stde_cli.problem.operators import Laplacian
-from stde_cli.problem.pdes import AbstractPDE, AllenCahn, Poisson, SineGordon, ThreeBody, TwoBody
+from stde_cli.problem.pdes import AllenCahn, Poisson, SineGordon, ThreeBody, TwoBody
 from stde_cli.problem.pdes.symbolic import Symbolic
 from stde_cli.system.prng import make_key
 from stde_cli.system.types import PRNGKey
@@ -114,7 +114,7 @@ def test_unbiased_over_every_pair_of_draws(float64, estimator, outcomes, equatio
 
     def loss(parameters, key):
         field = eqx.combine(parameters, static)
-        return UnbiasedResidual()(pde, estimator, field, points, key=key)
+        return UnbiasedResidual()(SampledResidual(pde, estimator), field, points, key=key)
 
     def over_all_pairs(parameters):
         values, gradients = jax.vmap(jax.value_and_grad(loss), (None, 0))(parameters, keys)
@@ -138,7 +138,7 @@ def test_biased_by_the_variance(float64, estimator, outcomes):
     def over_all_draws(field):
         def one(key):
             drawn = estimator.draw(pde.operators, DIM, key=key)
-            loss = Residual()(pde, estimator, field, points, key=key)
+            loss = Residual()(SampledResidual(pde, estimator), field, points, key=key)
             estimates = jax.vmap(
                 lambda x: estimator(field, pde.operators, x, drawn)[1]["laplacian"]
             )(points)
@@ -159,7 +159,7 @@ def test_without_sampling_both_are_the_exact_loss(float64, loss):
 
     def value(parameters):
         field = eqx.combine(parameters, static)
-        return loss(pde, Exact(), field, points, key=make_key(1))
+        return loss(SampledResidual(pde, Exact()), field, points, key=make_key(1))
 
     ours, gradient = jax.jit(jax.value_and_grad(value))(parameters)
     truth, exact_gradient = exact_value_and_gradient(parameters, static, pde, points)
@@ -174,7 +174,11 @@ def test_the_two_draws_of_the_unbiased_loss_differ(float64):
     keys = jax.random.split(make_key(2), 200)
     estimator = STDE(Dense("gaussian"), 1)
     values = jax.jit(
-        jax.vmap(lambda key: UnbiasedResidual()(pde, estimator, field, points[:1], key=key))
+        jax.vmap(
+            lambda key: UnbiasedResidual()(
+                SampledResidual(pde, estimator), field, points[:1], key=key
+            )
+        )
     )(keys)
     assert np.min(values) < 0 < np.max(values)
 
@@ -203,7 +207,7 @@ def test_gradient_enhanced_is_the_residual_and_its_exact_gradient(
 
     def fast(parameters):
         loss = GradientEnhanced(weight)
-        return loss(pde, Exact(), field(parameters), points, key=make_key(3))
+        return loss(SampledResidual(pde, Exact()), field(parameters), points, key=make_key(3))
 
     def slow(parameters):
         u = field(parameters)
@@ -248,28 +252,30 @@ def test_condition_loss_is_the_weighted_sum_of_mean_squares(float64: None) -> No
         x = condition.sample(9, key=points_key)
         u, slope = jax.vmap(field)(x), jax.vmap(jax.grad(field))(x)[:, 1]
         found = u - jnp.sin(x[:, 1]) if number == 0 else slope - x[:, 0] * u**2
-        drawn_as = condition_residuals(condition, Exact(), field, x, key=key)
+        drawn_as = SampledCondition(condition, Exact()).at(field, x, key=key)
         np.testing.assert_allclose(drawn_as, found, rtol=1e-11)
         squares.append(float(jnp.mean(found**2)))
-    loss = jax.jit(lambda field: condition_loss(pde, Exact(), field, 9, key=key))(field)
+    loss = jax.jit(lambda field: condition_loss(SampledResidual(pde, Exact()), field, 9, key=key))(
+        field
+    )
     np.testing.assert_allclose(loss, 10 * squares[0] + 0.3 * squares[1], rtol=1e-11)
 
 
 class Given(AbstractStart):
     """Some guess and some units."""
 
-    def __call__(
-        self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
-    ) -> Start:
+    def __call__(self, residual: SampledResidual, points: int, *, key: PRNGKey) -> Start:
         units = Units(loss=jnp.array(3.0), conditions=jnp.array(7.0))
-        return Start(constant_guess(pde.constraint, 1.0), jnp.array(2.0), units)
+        return Start(constant_guess(residual.pde.constraint, 1.0), jnp.array(2.0), units)
 
 
 @pytest.mark.parametrize("conditions", [CONDITIONS, []], ids=["with", "without"])
 def test_a_step_adds_the_conditions_in_their_own_unit(conditions, float64: None) -> None:
     """And draws for the equation as if there were none."""
     pde, estimator = with_conditions(conditions), Exact()
-    problem = Problem(pde, estimator, Residual(), optax.sgd(1.0), 5, 8, Given(), make_key(2))
+    problem = Problem(
+        SampledResidual(pde, estimator), Residual(), optax.sgd(1.0), 5, 8, Given(), make_key(2)
+    )
     state = initial_state(
         problem,
         lambda dim, key: MLP(dim, width=4, key=key),
@@ -283,9 +289,12 @@ def test_a_step_adds_the_conditions_in_their_own_unit(conditions, float64: None)
 
     def expected(network):
         u = eqx.tree_at(lambda a: a.network, state.ansatz, network)
-        value = Residual()(pde, estimator, u, x, key=loss_key) / 3
+        value = Residual()(SampledResidual(pde, estimator), u, x, key=loss_key) / 3
         if conditions:
-            value = value + condition_loss(pde, estimator, u, 8, key=conditions_key) / 7
+            value = (
+                value
+                + condition_loss(SampledResidual(pde, estimator), u, 8, key=conditions_key) / 7
+            )
         return value
 
     later, loss = jax.jit(training_step)(problem, state)
@@ -315,7 +324,9 @@ def test_all_components_sampled_are_the_whole_gradient(float64, estimator):
         field = eqx.combine(parameters, static)
         return jnp.stack(
             [
-                GradientEnhanced(0.7, components=count)(pde, estimator, field, points, key=key)
+                GradientEnhanced(0.7, components=count)(
+                    SampledResidual(pde, estimator), field, points, key=key
+                )
                 for count, key in ((None, draw_key), (DIM, make_key(3)))
             ]
         )
@@ -336,7 +347,9 @@ def test_sampled_components_are_unbiased(float64):
     assert len(first) == 4
 
     def loss(key, components):
-        return GradientEnhanced(2.0, components)(pde, Exact(), field, points, key=key)
+        return GradientEnhanced(2.0, components)(
+            SampledResidual(pde, Exact()), field, points, key=key
+        )
 
     sampled = jax.jit(jax.vmap(lambda key: loss(key, 2)))(keys[first])
     whole = jax.jit(lambda: loss(make_key(0), None))()
@@ -364,8 +377,12 @@ def test_sampled_components_leave_the_known_part_exact(estimator, float64):
     field = HardConstraint(network, pde.constraint, 0.8, guess, pde.lift)
 
     def losses(field):
-        sampled = GradientEnhanced(0.7, DIM)(pde, estimator, field, points, key=make_key(3))
-        return sampled, GradientEnhanced(0.7)(pde, Exact(), field, points, key=make_key(3))
+        sampled = GradientEnhanced(0.7, DIM)(
+            SampledResidual(pde, estimator), field, points, key=make_key(3)
+        )
+        return sampled, GradientEnhanced(0.7)(
+            SampledResidual(pde, Exact()), field, points, key=make_key(3)
+        )
 
     sampled, exact = jax.jit(losses)(field)
     np.testing.assert_allclose(sampled, exact, rtol=1e-11)
@@ -389,7 +406,9 @@ def test_components_are_sampled_apart_from_the_operators_directions(name, float6
 
     def mean_and_variance(components, keys):
         loss = GradientEnhanced(1.0, components)
-        values = jax.vmap(lambda key: loss(pde, estimator, field, points, key=key))(keys)
+        values = jax.vmap(
+            lambda key: loss(SampledResidual(pde, estimator), field, points, key=key)
+        )(keys)
         return jnp.mean(values), jnp.var(values) / len(keys)
 
     @jax.jit
@@ -407,7 +426,11 @@ def test_the_chain_rule_gives_the_gradient_of_a_residual_in_partial_derivatives(
     points = jax.random.uniform(make_key(1), (3, 2))
     field = random_network(2, width=5)
     ours, theirs = (
-        jax.jit(lambda e=e: GradientEnhanced(1.5)(pde, e, field, points, key=make_key(0)))()
+        jax.jit(
+            lambda e=e: GradientEnhanced(1.5)(
+                SampledResidual(pde, e), field, points, key=make_key(0)
+            )
+        )()
         for e in (STDE(Stratified(), 2), NestedBackward(Stratified(), 2))
     )
     np.testing.assert_allclose(ours, theirs, rtol=1e-10)

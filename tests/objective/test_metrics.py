@@ -10,6 +10,7 @@ from stde_cli.ansatz.hard_constraint import HardConstraint
 from stde_cli.autodiff.directions import Dense, Stratified
 from stde_cli.estimators import STDE, Exact
 from stde_cli.objective.metrics import Evaluator, relative_errors
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.constraints import Unconstrained
 from stde_cli.problem.pdes import Poisson, ThreeBody, TwoBody
 from stde_cli.system.prng import make_key
@@ -64,7 +65,7 @@ def test_perfect_and_worthless_values():
 def test_exactly_the_asked_number_of_points(training_points, points):
     """Over the very points that the key fixes, not one batch more."""
     pde, ansatz, key = random_pde(3), random_ansatz(3, radius=1.0), make_key(4)
-    evaluator = Evaluator(pde, STDE(Stratified(), 2), training_points)
+    evaluator = Evaluator(SampledResidual(pde, STDE(Stratified(), 2)), training_points)
     calls = []
     errors = evaluator.errors(ansatz, points, key=key, between=lambda: calls.append(None))
     assert evaluator.batch == max(training_points, 2000)
@@ -85,11 +86,11 @@ def test_exactly_the_asked_number_of_points(training_points, points):
 @pytest.mark.parametrize(("dim", "batch"), [(100, 2000), (10_000, 1000), (1_000_000, 100)])
 def test_batches_shrink_with_dim_to_what_training_takes(dim, batch):
     pde = filled(lambda: random_pde(dim))
-    assert Evaluator(pde, Exact(), training_points=100).batch == batch
+    assert Evaluator(SampledResidual(pde, Exact()), training_points=100).batch == batch
 
 
 def test_evaluations_can_be_stopped_between_batches():
-    evaluator = Evaluator(random_pde(3), STDE(Stratified(), 2), 10)
+    evaluator = Evaluator(SampledResidual(random_pde(3), STDE(Stratified(), 2)), 10)
     ansatz, steps = random_ansatz(3), itertools.count()
 
     def between():
@@ -105,7 +106,10 @@ def test_evaluations_can_be_stopped_between_batches():
 
 def test_no_errors_where_no_solution_is_known():
     pde = eqx.tree_at(lambda pde: pde.solution, random_pde(3), None)
-    assert Evaluator(pde, Exact(), 10).errors(random_ansatz(3), 5, key=make_key(0)) is None
+    assert (
+        Evaluator(SampledResidual(pde, Exact()), 10).errors(random_ansatz(3), 5, key=make_key(0))
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +119,7 @@ def test_no_errors_where_no_solution_is_known():
 def test_the_exact_solution_as_the_ansatz(float64, equation, solution):
     pde = filled(lambda: random_pde(6, equation, solution), scale=1)
     ansatz = HardConstraint(pde.solution, Unconstrained())
-    evaluator = Evaluator(pde, Exact(), 10)
+    evaluator = Evaluator(SampledResidual(pde, Exact()), 10)
     errors = evaluator.errors(ansatz, 30, key=make_key(5))
     assert errors is not None
     assert errors.rel_l1_error < 1e-14
@@ -127,7 +131,7 @@ def test_the_exact_solution_as_the_ansatz(float64, equation, solution):
 def test_residual_rms_against_nested_derivatives(float64):
     pde = filled(lambda: random_pde(6), scale=1)
     ansatz, key = random_ansatz(6, radius=1.0), make_key(7)
-    evaluator = Evaluator(pde, Exact(), 10)
+    evaluator = Evaluator(SampledResidual(pde, Exact()), 10)
     rms = evaluator.residual_rms(ansatz, 2000, key=key)
     points_key, *_ = jax.random.split(jax.random.fold_in(key, 0), 3)
     x = pde.domain.sample_interior(2000, key=points_key)
@@ -142,8 +146,8 @@ def test_residual_rms_against_nested_derivatives(float64):
 def test_residual_rms_holds_no_variance_of_the_estimator(float64):
     """A noisy estimator tells the same figure, to within its own scatter."""
     pde, ansatz, key = filled(lambda: random_pde(6), scale=1), random_ansatz(6), make_key(8)
-    exact = Evaluator(pde, Exact(), 10).residual_rms(ansatz, 2000, key=key)
-    noisy = Evaluator(pde, STDE(Stratified(), 2), 10)
+    exact = Evaluator(SampledResidual(pde, Exact()), 10).residual_rms(ansatz, 2000, key=key)
+    noisy = Evaluator(SampledResidual(pde, STDE(Stratified(), 2)), 10)
     squares = [noisy.residual_rms(ansatz, 2000, key=make_key(seed)) ** 2 for seed in range(60)]
     error = np.std(squares, ddof=1) / np.sqrt(len(squares))
     assert error < 0.2 * exact**2
@@ -152,6 +156,6 @@ def test_residual_rms_holds_no_variance_of_the_estimator(float64):
 
 def test_a_negative_mean_square_counts_as_zero():
     pde, ansatz = random_pde(6, Poisson), random_ansatz(6)
-    evaluator = Evaluator(pde, STDE(Dense("gaussian"), 1), 10)
+    evaluator = Evaluator(SampledResidual(pde, STDE(Dense("gaussian"), 1)), 10)
     figures = [evaluator.residual_rms(ansatz, 1, key=make_key(seed)) for seed in range(30)]
     assert min(figures) == 0 < max(figures)

@@ -8,6 +8,7 @@ import pytest
 from stde_cli.ansatz.networks import MLP
 from stde_cli.estimators import Exact
 from stde_cli.objective.losses import Residual, condition_loss, condition_square
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.objective.weighting import ByGradientNorm, Fixed
 from stde_cli.problem.pdes import Symbolic
 from stde_cli.system.prng import make_key
@@ -30,8 +31,7 @@ def problem_and_state(weighting, conditions=CONDITIONS):
         key=make_key(0),
     )
     problem = Problem(
-        pde=pde,
-        estimator=Exact(),
+        SampledResidual(pde, Exact()),
         loss=Residual(),
         optimizer=optax.sgd(0.01),
         points=5,
@@ -65,9 +65,13 @@ def test_factors_follow_the_ratio_of_gradients(float64: None) -> None:
         leaves = [np.asarray(leaf).ravel() for leaf in jax.tree.leaves(gradient)]
         return np.linalg.norm(np.concatenate(leaves)), value
 
-    equation, value = norm_and_value(lambda u: Residual()(pde, Exact(), u, x, key=loss_key))
+    equation, value = norm_and_value(
+        lambda u: Residual()(SampledResidual(pde, Exact()), u, x, key=loss_key)
+    )
     pairs = [
-        norm_and_value(lambda u, k=k: condition_square(pde, k, Exact(), u, 4, key=key))
+        norm_and_value(
+            lambda u, k=k: condition_square(SampledResidual(pde, Exact()), k, u, 4, key=key)
+        )
         for k in range(2)
     ]
     expected = [0.75 + 0.25 * equation / norm for norm, _ in pairs]
@@ -76,7 +80,7 @@ def test_factors_follow_the_ratio_of_gradients(float64: None) -> None:
     own = [condition.weight for condition in pde.conditions]
     beside = sum(w * f * v for w, f, (_, v) in zip(own, expected, pairs, strict=True))
     np.testing.assert_allclose(loss, value + beside, rtol=1e-10)
-    whole = condition_loss(pde, Exact(), field, 4, after.weights, key=key)
+    whole = condition_loss(SampledResidual(pde, Exact()), field, 4, after.weights, key=key)
     np.testing.assert_allclose(whole, beside, rtol=1e-10)
     later, _ = jax.jit(training_step)(problem, after)
     assert (later.weights == after.weights).all()

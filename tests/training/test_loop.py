@@ -10,6 +10,7 @@ from stde_cli.ansatz.networks import MLP
 from stde_cli.autodiff.directions import Stratified
 from stde_cli.estimators import STDE
 from stde_cli.objective.losses import Residual, UnbiasedResidual
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.system.prng import make_key
 from stde_cli.training import schedules
 from stde_cli.training.loop import MAX_STEPS_PER_CALL, Executable, advance
@@ -24,8 +25,7 @@ make_network = partial(MLP, width=8, depth=3)
 
 def make_problem(seed=0, loss=None):
     return Problem(
-        pde=random_pde(5),
-        estimator=STDE(Stratified(), 2),
+        SampledResidual(random_pde(5), STDE(Stratified(), 2)),
         loss=loss or Residual(),
         optimizer=optax.adam(1e-2),
         points=16,
@@ -124,9 +124,7 @@ def test_the_loop_takes_the_steps_of_training_step(problem, executable):
         step_key = jax.random.fold_in(problem.key, state.step)
         points_key, loss_key, _ = jax.random.split(step_key, 3)
         points = problem.pde.domain.sample_interior(problem.points, key=points_key)
-        loss = eqx.filter_jit(problem.loss)(
-            problem.pde, problem.estimator, state.ansatz, points, key=loss_key
-        )
+        loss = eqx.filter_jit(problem.loss)(problem.residual, state.ansatz, points, key=loss_key)
         state, value = step(problem, state)
         np.testing.assert_allclose(value, loss, rtol=1e-5)
         expected.append(float(value))

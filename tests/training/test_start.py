@@ -14,6 +14,7 @@ from stde_cli.ansatz.networks import MLP
 from stde_cli.autodiff.directions import Stratified
 from stde_cli.estimators import STDE, Exact
 from stde_cli.objective.losses import AbstractLoss, GradientEnhanced, Residual
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.constraints import VanishOnSphere
 from stde_cli.problem.domains import Ball
 from stde_cli.problem.operators import Laplacian
@@ -73,14 +74,14 @@ def multiple_of(start: Start) -> jax.Array:
 @pytest.mark.parametrize("radius", [1.0, 3.0])
 def test_finds_the_multiple_that_solves(size: float, radius: float, float64: None) -> None:
     pde = Multiple(20, size, radius)
-    start = FromTrivialSolution()(pde, STDE(Stratified(), 4), 50, key=make_key(0))
+    start = FromTrivialSolution()(SampledResidual(pde, STDE(Stratified(), 4)), 50, key=make_key(0))
     np.testing.assert_allclose(start.scale, size, rtol=1e-6)
     assert multiple_of(start) == start.scale
 
 
 def test_a_source_that_vanishes_leaves_the_units_alone() -> None:
     pde = Multiple(20, 0.0)
-    start = FromTrivialSolution()(pde, Exact(), 50, key=make_key(0))
+    start = FromTrivialSolution()(SampledResidual(pde, Exact()), 50, key=make_key(0))
     assert (float(start.scale), float(start.units.loss)) == (1.0, 1.0)
 
 
@@ -90,7 +91,7 @@ def test_a_source_that_vanishes_leaves_the_units_alone() -> None:
 def test_agrees_with_a_fine_scan(equation, solution, dim: int, float64: None) -> None:
     pde = equation(dim, solution=solution, key=make_key(3))
     estimator, points, key = STDE(Stratified(), 5), 40, make_key(1)
-    start = FromTrivialSolution()(pde, estimator, points, key=key)
+    start = FromTrivialSolution()(SampledResidual(pde, estimator), points, key=key)
 
     x = pde.domain.sample_interior(points, key=jax.random.split(key)[0])
     source = jax.vmap(pde.source)(x)
@@ -140,7 +141,9 @@ class Secret(AbstractSolution):
 def test_training_never_asks_for_the_solution(start: AbstractStart, loss: AbstractLoss) -> None:
     pde = random_pde(12, AllenCahn, Secret)
     optimizer = optax.adamw(1e-3, weight_decay=0.5)
-    problem = Problem(pde, STDE(Stratified(), 4), loss, optimizer, 20, 20, start, make_key(2))
+    problem = Problem(
+        SampledResidual(pde, STDE(Stratified(), 4)), loss, optimizer, 20, 20, start, make_key(2)
+    )
 
     def first(problem):
         return initial_state(
@@ -175,7 +178,7 @@ def test_only_the_network_is_trained() -> None:
 
 def test_the_published_start_changes_nothing() -> None:
     pde = random_pde(5, Poisson)
-    guess, scale, units = FromNetwork()(pde, Exact(), 10, key=make_key(1))
+    guess, scale, units = FromNetwork()(SampledResidual(pde, Exact()), 10, key=make_key(1))
     assert (float(scale), float(units.loss), float(units.conditions)) == (1.0, 1.0, 1.0)
     assert not any(leaf.any() for leaf in jax.tree.leaves(guess))
 
@@ -187,7 +190,7 @@ def start_of(pde: AbstractPDE, estimator=None):
     """The start, and the points that it was found at."""
     key = make_key(5)
     x = pde.domain.sample_interior(POINTS, key=jax.random.split(key, 3)[0])
-    found = FromTrivialSolution()(pde, estimator or Exact(), POINTS, key=key)
+    found = FromTrivialSolution()(SampledResidual(pde, estimator or Exact()), POINTS, key=key)
     return found, np.asarray(x)
 
 
@@ -329,7 +332,7 @@ def test_a_solution_that_is_a_guess_is_found(name: str, float64: None) -> None:
     assert exact is not None
 
     def found(key):
-        guess = start(pde, STDE(Stratified(), 2), 50, key=key).guess
+        guess = start(SampledResidual(pde, STDE(Stratified(), 2)), 50, key=key).guess
         u = without_network(pde.constraint, guess, pde.lift)
         return jax.vmap(u)(x), jax.vmap(exact)(x)
 
@@ -346,7 +349,7 @@ def test_units_are_those_of_what_is_left(float64: None) -> None:
     x = pde.domain.sample_interior(points, key=jax.random.split(last, 3)[0])
 
     def both(key):
-        found = start(pde, Exact(), points, key=key)
+        found = start(SampledResidual(pde, Exact()), points, key=key)
         u = without_network(pde.constraint, found.guess, None)
         left = jax.vmap(lambda y: Laplacian().exact(u, y) - pde.source(y))(x)
         # Before, the units are those of the trivial solution: the source's, at its own points.
@@ -371,7 +374,7 @@ def test_sampled_operators_make_no_guess_worse(float64: None) -> None:
     def both(key):
         sizes = []
         for start in (FromTrivialSolution(), least):
-            guess = start(pde, estimator, 50, key=key).guess
+            guess = start(SampledResidual(pde, estimator), 50, key=key).guess
             u = without_network(pde.constraint, guess, None)
             left = jax.vmap(lambda y, u=u: pde.residual(y, *Exact()(u, pde.operators, y, None)))(x)
             sizes.append(jnp.mean(left**2))
@@ -383,9 +386,9 @@ def test_sampled_operators_make_no_guess_worse(float64: None) -> None:
 
 def test_a_source_that_vanishes_leaves_the_guess_at_zero() -> None:
     start = FromLeastSquares(degree=1, rounds=1, iterations=3)
-    guess, scale, units = jax.jit(lambda key: start(Multiple(20, 0.0), Exact(), 50, key=key))(
-        make_key(0)
-    )
+    guess, scale, units = jax.jit(
+        lambda key: start(SampledResidual(Multiple(20, 0.0), Exact()), 50, key=key)
+    )(make_key(0))
     assert (float(scale), float(units.loss), float(units.conditions)) == (1.0, 1.0, 1.0)
     assert not any(leaf.any() for leaf in jax.tree.leaves(guess))
 
@@ -398,7 +401,9 @@ def test_the_degree_is_one_whose_terms_the_points_can_tell_apart(
 ) -> None:
     """At 100 000 dimensions there is room for 10 points, and the cubics have 10 terms a window."""
     start = FromLeastSquares(degree=asked)
-    found = eqx.filter_eval_shape(lambda: start(Multiple(dim, 1.0), Exact(), 5, key=make_key(0)))
+    found = eqx.filter_eval_shape(
+        lambda: start(SampledResidual(Multiple(dim, 1.0), Exact()), 5, key=make_key(0))
+    )
     assert found.guess.polynomials.degree == degree
 
 

@@ -74,7 +74,7 @@ def measure(config: DictConfig, report: Report) -> Figures:
     executable = fitting_executable(config, problem, abstract)
     initialisation = fitting_initialisation(config, built)
     state, drawing = timed(initialisation)
-    evaluator = Evaluator(problem.pde, problem.estimator, problem.points)
+    evaluator = Evaluator(problem.residual, problem.points)
     planned = config.steps
     every = config.evaluation.every or max(1, planned // 100)
     step, train_seconds, best = 0, 0.0, math.inf

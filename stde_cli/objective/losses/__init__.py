@@ -1,8 +1,7 @@
-"""Where a PDE, an estimator and a field meet: scalars to minimise."""
+"""What a field makes of a sampled residual: scalars to minimise."""
 
 from stde_cli.objective.losses.base import AbstractLoss as AbstractLoss
 from stde_cli.objective.losses.conditions import condition_loss as condition_loss
-from stde_cli.objective.losses.conditions import condition_residuals as condition_residuals
 from stde_cli.objective.losses.conditions import condition_square as condition_square
 from stde_cli.objective.losses.gradient_enhanced import GradientEnhanced as GradientEnhanced
 from stde_cli.objective.losses.gradient_enhanced import (

@@ -2,8 +2,7 @@ from abc import abstractmethod
 
 import equinox as eqx
 
-from stde_cli.estimators import AbstractEstimator
-from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.system.types import Points, PRNGKey, Scalar, ScalarField
 
 
@@ -12,11 +11,5 @@ class AbstractLoss(eqx.Module):
 
     @abstractmethod
     def __call__(
-        self,
-        pde: AbstractPDE,
-        estimator: AbstractEstimator,
-        field: ScalarField,
-        points: Points,
-        *,
-        key: PRNGKey,
+        self, residual: SampledResidual, field: ScalarField, points: Points, *, key: PRNGKey
     ) -> Scalar: ...

@@ -11,8 +11,8 @@ from stde_cli.autodiff.directions import (
     joined,
 )
 from stde_cli.autodiff.restriction import restrict
-from stde_cli.estimators import AbstractEstimator
 from stde_cli.objective.losses.base import AbstractLoss
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.domains import AbstractDomain
 from stde_cli.problem.operators import (
     KnowsLaplacian,
@@ -21,7 +21,6 @@ from stde_cli.problem.operators import (
     differentiated,
     partial_sum,
 )
-from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.ranges import Count, NonNegative
 from stde_cli.system.types import (
     Point,
@@ -62,30 +61,20 @@ class GradientEnhanced(AbstractLoss):
     components: Count | None = eqx.field(static=True, default=None)
 
     def __call__(
-        self,
-        pde: AbstractPDE,
-        estimator: AbstractEstimator,
-        field: ScalarField,
-        points: Points,
-        *,
-        key: PRNGKey,
+        self, residual: SampledResidual, field: ScalarField, points: Points, *, key: PRNGKey
     ) -> Scalar:
-        dim = points.shape[1]
+        pde, dim = residual.pde, points.shape[1]
         draw_key, components_key = (key, key) if self.components is None else jax.random.split(key)
-        drawn = estimator.draw(pde.operators, dim, key=draw_key)
-
-        def residual(field: ScalarField, x: Point) -> Scalar:
-            return pde.residual(x, *estimator(field, pde.operators, x, drawn))
-
+        drawn = residual.draw(key=draw_key)
         spread = jnp.broadcast_to(pde.domain.spread, (dim,))
         weights = spread**2
-        if self.components is None and _is_planned(pde, estimator):
+        if self.components is None and _is_planned(residual):
 
             def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
-                return _by_chain_rule(pde, estimator, field, x)
+                return _by_chain_rule(residual, field, x)
 
         elif self.components is None:
-            at = jax.value_and_grad(lambda x: residual(field, x))
+            at = jax.value_and_grad(lambda x: residual(field, x, drawn))
         else:
             count = min(self.components, dim)
             sampled = Stratified()(dim, count, key=components_key)
@@ -95,7 +84,7 @@ class GradientEnhanced(AbstractLoss):
                 def along(shift: Float[Array, " components"]) -> Scalar:
                     moved = _Moved(field, sampled, shift)
                     in_part = _MovedInPart(moved) if isinstance(field, PartlyKnown) else moved
-                    return residual(in_part, sampled.displace(x, shift))
+                    return residual(in_part, sampled.displace(x, shift), drawn)
 
                 return jax.value_and_grad(along)(jnp.zeros(count, x.dtype))
 
@@ -114,16 +103,17 @@ def residual_and_gradient(
     return values / count**0.5, gradients * (dim**0.5 / count * domain.spread)
 
 
-def _is_planned(pde: AbstractPDE, estimator: AbstractEstimator) -> bool:
-    few = pde.domain.dim <= _FEW_COORDINATES
-    sums = map(partial_sum, pde.operators.values())
-    return few and estimator.plans_partials and all(found is not None for found in sums)
+def _is_planned(residual: SampledResidual) -> bool:
+    few = residual.pde.domain.dim <= _FEW_COORDINATES
+    sums = map(partial_sum, residual.pde.operators.values())
+    return few and residual.estimator.plans_partials and all(found is not None for found in sums)
 
 
 def _by_chain_rule(
-    pde: AbstractPDE, estimator: AbstractEstimator, field: ScalarField, x: Point
+    residual: SampledResidual, field: ScalarField, x: Point
 ) -> tuple[Scalar, Float[Array, " dim"]]:
     """R and its gradient, from the operators and their derivatives in every coordinate."""
+    pde = residual.pde
     first = {f"u_{j}": Partial((j,)) for j in range(x.size)}
     second = {
         f"{name}_{j}": differentiated(operator, j)
@@ -131,7 +121,7 @@ def _by_chain_rule(
         for j in range(x.size)
     }
     asked = {**pde.operators, **first, **second}
-    u, found = estimator(field, asked, x, None)
+    u, found = residual.estimator(field, asked, x, None)
     values = {name: found[name] for name in pde.operators}
 
     def component(j: int) -> tuple[Scalar, Scalar]:

@@ -1,11 +1,9 @@
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
 
-from stde_cli.estimators import AbstractEstimator
 from stde_cli.objective.losses.base import AbstractLoss
-from stde_cli.problem.pdes import AbstractPDE
-from stde_cli.system.types import Points, PRNGKey, Scalar, ScalarField, Values
+from stde_cli.objective.sampled_residual import SampledResidual
+from stde_cli.system.types import Points, PRNGKey, Scalar, ScalarField
 
 
 class Residual(AbstractLoss):
@@ -16,17 +14,9 @@ class Residual(AbstractLoss):
     """
 
     def __call__(
-        self,
-        pde: AbstractPDE,
-        estimator: AbstractEstimator,
-        field: ScalarField,
-        points: Points,
-        *,
-        key: PRNGKey,
+        self, residual: SampledResidual, field: ScalarField, points: Points, *, key: PRNGKey
     ) -> Scalar:
-        drawn = estimator.draw(pde.operators, points.shape[1], key=key)
-        lhs = _lhs(pde, estimator, field, points, drawn)
-        return jnp.mean((lhs - jax.vmap(pde.source)(points)) ** 2)
+        return jnp.mean(residual.at(field, points, residual.draw(key=key)) ** 2)
 
 
 class UnbiasedResidual(AbstractLoss):
@@ -37,33 +27,11 @@ class UnbiasedResidual(AbstractLoss):
     """
 
     def __call__(
-        self,
-        pde: AbstractPDE,
-        estimator: AbstractEstimator,
-        field: ScalarField,
-        points: Points,
-        *,
-        key: PRNGKey,
+        self, residual: SampledResidual, field: ScalarField, points: Points, *, key: PRNGKey
     ) -> Scalar:
-        source = jax.vmap(pde.source)(points)
+        source = residual.source(points)
         first, second = (
-            _lhs(pde, estimator, field, points, drawn) - source
-            for drawn in (
-                estimator.draw(pde.operators, points.shape[1], key=k) for k in jax.random.split(key)
-            )
+            residual.lhs(field, points, residual.draw(key=k)) - source
+            for k in jax.random.split(key)
         )
         return jnp.mean(first * second)
-
-
-def _lhs(
-    pde: AbstractPDE,
-    estimator: AbstractEstimator,
-    field: ScalarField,
-    points: Points,
-    drawn: PyTree,
-) -> Values:
-    def at(x: jax.Array) -> Scalar:
-        u, derivatives = estimator(field, pde.operators, x, drawn)
-        return pde.lhs(x, u, derivatives)
-
-    return jax.vmap(at)(points)

@@ -5,8 +5,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from stde_cli.ansatz.guess import Guess, no_guess
-from stde_cli.estimators import AbstractEstimator
-from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.system.types import PRNGKey, Scalar
 
 
@@ -29,16 +28,12 @@ class AbstractStart(eqx.Module):
     """Chooses where a problem starts, and its units."""
 
     @abstractmethod
-    def __call__(
-        self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
-    ) -> Start: ...
+    def __call__(self, residual: SampledResidual, points: int, *, key: PRNGKey) -> Start: ...
 
 
 class FromNetwork(AbstractStart):
     """u = constraint * network as it is drawn, and the loss as it is, as published."""
 
-    def __call__(
-        self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
-    ) -> Start:
+    def __call__(self, residual: SampledResidual, points: int, *, key: PRNGKey) -> Start:
         units = Units(loss=jnp.ones(()), conditions=jnp.ones(()))
-        return Start(no_guess(pde.constraint), jnp.ones(()), units)
+        return Start(no_guess(residual.pde.constraint), jnp.ones(()), units)

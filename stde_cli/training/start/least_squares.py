@@ -9,12 +9,13 @@ from jaxtyping import Array, Int, PyTree
 from stde_cli.ansatz.guess import Guess
 from stde_cli.ansatz.hard_constraint import without_network
 from stde_cli.ansatz.windows import WindowPolynomials
-from stde_cli.estimators import AbstractEstimator, Exact
-from stde_cli.objective.losses import condition_residuals, residual_and_gradient
+from stde_cli.estimators import Exact
+from stde_cli.objective.losses import residual_and_gradient
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.operators import Drift, GradientNorm, Laplacian, partial_sum
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.ranges import Count, Degree, Window
-from stde_cli.system.types import Point, PRNGKey, Scalar
+from stde_cli.system.types import PRNGKey, Scalar
 from stde_cli.training.least_squares import gauss_newton
 from stde_cli.training.start.base import AbstractStart, Start, Units
 from stde_cli.training.start.trivial import FromTrivialSolution
@@ -59,16 +60,15 @@ class FromLeastSquares(AbstractStart):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} must be {least} or more")
 
-    def __call__(
-        self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
-    ) -> Start:
+    def __call__(self, residual: SampledResidual, points: int, *, key: PRNGKey) -> Start:
+        pde = residual.pde
         first_key, rounds_key = jax.random.split(key)
-        first = FromTrivialSolution()(pde, estimator, points, key=first_key)
+        first = FromTrivialSolution()(residual, points, key=first_key)
         if _is_exact_in_one_pass(pde):
-            estimator = Exact()
+            residual = SampledResidual(pde, Exact())
         fitted = max(_FEWEST_POINTS, min(_MOST_POINTS, _NUMBERS // pde.domain.dim))
         guess = Guess(first.guess.powers, pde.constraint, self._polynomials(pde, fitted))
-        misfit = _Misfit(pde, estimator, first.units)
+        misfit = _Misfit(residual, first.units)
         keys = jax.random.split(rounds_key, self.rounds + 1)
 
         def improve(guess: Guess, round: tuple[Int[Array, ""], PRNGKey]) -> tuple[Guess, None]:
@@ -118,36 +118,30 @@ def _is_exact_in_one_pass(pde: AbstractPDE) -> bool:
 class _Misfit(eqx.Module):
     """The residuals of equation and conditions, in units in which their squares are the loss."""
 
-    pde: AbstractPDE
-    estimator: AbstractEstimator
+    residual: SampledResidual
     units: Units
 
     def __call__(
         self, guess: Guess, points: int, *, gradients: bool = False, key: PRNGKey
     ) -> PyTree[Array]:
         """At so many fresh points; with the residuals' gradients where that is asked for."""
-        pde, estimator = self.pde, self.estimator
+        residual, pde = self.residual, self.residual.pde
         points_key, draw_key, conditions_key = jax.random.split(key, 3)
         field = without_network(pde.constraint, guess, pde.lift)
         x = pde.domain.sample_interior(points, key=points_key)
-        drawn = estimator.draw(pde.operators, pde.domain.dim, key=draw_key)
-
-        def at(y: Point) -> Scalar:
-            return pde.residual(y, *estimator(field, pde.operators, y, drawn))
-
+        drawn = residual.draw(key=draw_key)
         if gradients:
-            values, slopes = residual_and_gradient(at, x, pde.domain)
+            values, slopes = residual_and_gradient(
+                lambda y: residual(field, y, drawn), x, pde.domain
+            )
             found = values, _GRADIENT_WEIGHT**0.5 * slopes
         else:
-            found = (jax.vmap(at)(x) / points**0.5,)
+            found = (residual.at(field, x, drawn) / points**0.5,)
         parts = [part / jnp.sqrt(self.units.loss) for part in found]
         keys = jax.random.split(conditions_key, len(pde.conditions))
-        for condition, key in zip(pde.conditions, keys, strict=True):
-            at_key, draw_key = jax.random.split(key)
-            x = condition.sample(points, key=at_key)
-            residuals = condition_residuals(condition, estimator, field, x, key=draw_key)
-            factor = jnp.sqrt(condition.weight / points / self.units.conditions)
-            parts.append(factor * residuals)
+        for asked, own_key in zip(residual.conditions, keys, strict=True):
+            factor = jnp.sqrt(asked.condition.weight / points / self.units.conditions)
+            parts.append(factor * asked.fresh(field, points, key=own_key))
         return parts
 
 

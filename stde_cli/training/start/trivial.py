@@ -8,9 +8,7 @@ from jaxtyping import Array, Int, PyTree
 
 from stde_cli.ansatz.guess import no_guess
 from stde_cli.ansatz.hard_constraint import Zero, without_network
-from stde_cli.estimators import AbstractEstimator
-from stde_cli.objective.losses import condition_residuals
-from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.system.types import Points, PRNGKey, Scalar
 from stde_cli.training.start.base import AbstractStart, Start, Units
 
@@ -30,18 +28,17 @@ class FromTrivialSolution(AbstractStart):
     the conditions ask for.
     """
 
-    def __call__(
-        self, pde: AbstractPDE, estimator: AbstractEstimator, points: int, *, key: PRNGKey
-    ) -> Start:
+    def __call__(self, residual: SampledResidual, points: int, *, key: PRNGKey) -> Start:
+        pde = residual.pde
         points_key, directions_key, given_key = jax.random.split(key, 3)
         x = pde.domain.sample_interior(points, key=points_key)
-        residual = _residual_of_multiples(pde, estimator, x, key=directions_key)
-        at_zero = jnp.mean(residual(jnp.zeros(())) ** 2)
-        multiple = _least(residual)
-        left, slope = jax.jvp(residual, (multiple,), (jnp.ones(()),))
+        of_multiple = _residual_of_multiples(residual, x, key=directions_key)
+        at_zero = jnp.mean(of_multiple(jnp.zeros(())) ** 2)
+        multiple = _least(of_multiple)
+        left, slope = jax.jvp(of_multiple, (multiple,), (jnp.ones(()),))
         remaining = jnp.sqrt(jnp.mean(left**2) / jnp.mean(slope**2))
         usable = jnp.isfinite(multiple) & (jnp.mean(left**2) < at_zero)
-        given = _size_of_data(pde, estimator, x, key=given_key)
+        given = _size_of_data(residual, x, key=given_key)
         unit = jnp.where(remaining > jnp.abs(multiple), remaining, multiple)
         unit = jnp.where(usable & jnp.isfinite(unit), unit, given)
         guess = no_guess(pde.constraint)
@@ -53,27 +50,19 @@ class FromTrivialSolution(AbstractStart):
         )
 
 
-def _size_of_data(
-    pde: AbstractPDE, estimator: AbstractEstimator, x: Points, *, key: PRNGKey
-) -> Scalar:
+def _size_of_data(residual: SampledResidual, x: Points, *, key: PRNGKey) -> Scalar:
     """The root mean square of the lift, or of the conditions' values; 1 where both are zero."""
-    squares = [] if pde.lift is None else [jnp.mean(jax.vmap(pde.lift)(x) ** 2)]
-    keys = jax.random.split(key, len(pde.conditions))
-    for condition, condition_key in zip(pde.conditions, keys, strict=True):
-        points_key, draw_key = jax.random.split(condition_key)
-        points = condition.sample(len(x), key=points_key)
-        residuals = condition_residuals(condition, estimator, Zero(), points, key=draw_key)
-        squares.append(jnp.mean(residuals**2))
+    lift, conditions = residual.pde.lift, residual.conditions
+    squares = [] if lift is None else [jnp.mean(jax.vmap(lift)(x) ** 2)]
+    keys = jax.random.split(key, len(conditions))
+    for condition, own_key in zip(conditions, keys, strict=True):
+        squares.append(jnp.mean(condition.fresh(Zero(), len(x), key=own_key) ** 2))
     largest = jnp.max(jnp.stack([jnp.zeros(()), *squares]))
     return jnp.where(largest > 0, jnp.sqrt(largest), 1.0)
 
 
 def _residual_of_multiples(
-    pde: AbstractPDE,
-    estimator: AbstractEstimator,
-    x: Points,
-    *,
-    key: PRNGKey,
+    residual: SampledResidual, x: Points, *, key: PRNGKey
 ) -> Callable[[Scalar], jax.Array]:
     """s -> the residuals of lift + s * constraint at the points x.
 
@@ -81,14 +70,13 @@ def _residual_of_multiples(
     derivatives, not differences of values at several s, in which a lift that is larger or smaller
     by far than the constraint would leave nothing but its rounding.
     """
-    drawn = estimator.draw(pde.operators, x.shape[1], key=key)
-    source = jax.vmap(pde.source)(x)
+    pde, drawn, source = residual.pde, residual.draw(key=key), residual.source(x)
 
     def at(s: Scalar) -> tuple[jax.Array, dict[str, jax.Array]]:
         guess = no_guess(pde.constraint)
         guess = eqx.tree_at(lambda g: g.powers, guess, guess.powers.at[0].set(s))
         field = without_network(pde.constraint, guess, pde.lift)
-        u, found = jax.vmap(lambda point: estimator(field, pde.operators, point, drawn))(x)
+        u, found = jax.vmap(lambda point: residual.read(field, point, drawn))(x)
         return u, dict(found)
 
     def slope(s: Scalar) -> PyTree[jax.Array]:
@@ -96,14 +84,14 @@ def _residual_of_multiples(
 
     (constant, linear), (_, curvature) = jax.jvp(slope, (jnp.zeros(()),), (jnp.ones(()),))
 
-    def residual(s: Scalar) -> jax.Array:
+    def of_multiple(s: Scalar) -> jax.Array:
         def series(a: jax.Array, b: jax.Array, c: jax.Array) -> jax.Array:
             return a + s * (b + s * c / 2)
 
         u, found = jax.tree.map(series, constant, linear, curvature)
         return jax.vmap(pde.lhs)(x, u, found) - source
 
-    return residual
+    return of_multiple
 
 
 def _least(residual: Callable[[Scalar], jax.Array]) -> Scalar:

@@ -18,6 +18,7 @@ from stde_cli.autodiff.directions import Dense, DenseDirections, Stratified, Wit
 from stde_cli.config.build import abstract_state
 from stde_cli.estimators import STDE, Exact
 from stde_cli.objective.losses import Residual
+from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.domains import Ball, Box, Gaussian, Product
 from stde_cli.problem.pdes import parameters
 from stde_cli.problem.pdes.solutions import TwoBody
@@ -541,7 +542,9 @@ def test_no_array_of_directions_times_dim(drawn: str) -> None:
     x = jnp.zeros((points, dim + 1))
 
     def value(parameters, key):
-        return Residual()(pde, estimator, eqx.combine(parameters, static), x, key=key)
+        return Residual()(
+            SampledResidual(pde, estimator), eqx.combine(parameters, static), x, key=key
+        )
 
     jaxpr = jax.make_jaxpr(jax.grad(value))(parameters, make_key(1))
     largest = max(math.prod(shape) for shape in jaxpr_shapes(jaxpr.jaxpr))

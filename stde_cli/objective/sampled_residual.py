@@ -1,0 +1,77 @@
+"""The residual of an equation, and of each condition beside it, as an estimator reads it.
+
+The one place where an equation meets an estimator. Losses, the choice of points, starts and metrics
+take the residual, and need not know how its operators are read.
+"""
+
+import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+from stde_cli.estimators import AbstractEstimator
+from stde_cli.problem.pdes import AbstractCondition, AbstractPDE
+from stde_cli.system.types import Derivatives, Point, Points, PRNGKey, Scalar, ScalarField, Values
+
+
+class SampledResidual(eqx.Module):
+    """R(x) = lhs(x, u, operators of u) - source(x), with one draw of directions for all points.
+
+    An unbiased estimate of the residual, and no estimate where the estimator samples nothing.
+    """
+
+    pde: AbstractPDE
+    estimator: AbstractEstimator
+
+    def draw(self, *, key: PRNGKey) -> PyTree:
+        """What is random in R, whatever the field and the point.
+
+        Raises:
+            ValueError: the estimator cannot represent one of the operators.
+        """
+        return self.estimator.draw(self.pde.operators, self.pde.domain.dim, key=key)
+
+    def read(self, field: ScalarField, x: Point, drawn: PyTree) -> tuple[Scalar, Derivatives]:
+        """u(x), and the operators that the equation names, by name."""
+        return self.estimator(field, self.pde.operators, x, drawn)
+
+    def __call__(self, field: ScalarField, x: Point, drawn: PyTree) -> Scalar:
+        """R at one point."""
+        return self.pde.residual(x, *self.read(field, x, drawn))
+
+    def at(self, field: ScalarField, points: Points, drawn: PyTree) -> Values:
+        """R at each point."""
+        return jax.vmap(lambda x: self(field, x, drawn))(points)
+
+    def lhs(self, field: ScalarField, points: Points, drawn: PyTree) -> Values:
+        """R without its source, for those who read it more than once at the same points."""
+        return jax.vmap(lambda x: self.pde.lhs(x, *self.read(field, x, drawn)))(points)
+
+    def source(self, points: Points) -> Values:
+        return jax.vmap(self.pde.source)(points)
+
+    @property
+    def conditions(self) -> "tuple[SampledCondition, ...]":
+        """What is asked beside the equation."""
+        return tuple(SampledCondition(c, self.estimator) for c in self.pde.conditions)
+
+
+class SampledCondition(eqx.Module):
+    """The residual of one condition, at points of its own."""
+
+    condition: AbstractCondition
+    estimator: AbstractEstimator
+
+    def at(self, field: ScalarField, points: Points, *, key: PRNGKey) -> Values:
+        """The residual at each point, with one draw of directions."""
+        asked, estimator = self.condition, self.estimator
+        drawn = estimator.draw(asked.operators, points.shape[1], key=key)
+
+        def residual(x: Point) -> Scalar:
+            return asked.residual(x, *estimator(field, asked.operators, x, drawn))
+
+        return jax.vmap(residual)(points)
+
+    def fresh(self, field: ScalarField, points: int, *, key: PRNGKey) -> Values:
+        """The residual at so many points where the condition holds."""
+        points_key, draw_key = jax.random.split(key)
+        return self.at(field, self.condition.sample(points, key=points_key), key=draw_key)
