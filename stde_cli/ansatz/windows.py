@@ -8,7 +8,7 @@ one of rank h at most.
 from collections.abc import Sequence
 from functools import reduce
 from itertools import combinations_with_replacement
-from math import perm
+from math import factorial, perm, prod
 from operator import mul
 from typing import TypeAlias
 
@@ -16,14 +16,20 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from stde_cli.autodiff.directions import AbstractDirections, CoordinateDirections
+from stde_cli.autodiff.directions import AbstractDirections
+from stde_cli.autodiff.restriction import sum_in_blocks
 from stde_cli.problem.operators import Triple
 from stde_cli.system.types import Point, RestrictedField, Scalar
 
 Term: TypeAlias = tuple[int, ...]
 """A monomial: exponents of the single coordinates, then of those within a window."""
+
+_Rows: TypeAlias = tuple[
+    Int[Array, " rows"], list[Float[Array, " rows"]], Float[Array, "rows terms"]
+]
+"""Windows: their numbers, their members at each offset and their readouts."""
 
 
 class WindowPolynomials(eqx.Module):
@@ -61,16 +67,48 @@ class WindowPolynomials(eqx.Module):
         return shared + jnp.sum(windows)
 
     def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
-        if not isinstance(directions, CoordinateDirections):
-            return lambda s: self(directions.displace(x, s))
-        return self._restrict_to_touched(x, directions)
+        """p(x + V s) by Taylor's formula in the displacement V s, which ends at `degree`.
+
+        The coefficients belong to the point alone and the powers of V s to the directions alone:
+        they meet in one product of matrices for each degree, and no point is displaced.
+        """
+        (start, stop), count = self.family, len(self.single)
+        everywhere = self._variables(x)
+        touched = self._touched_windows(directions)
+        if touched is None:
+            rows = jnp.arange(stop - start), everywhere[count:], self.readout.T
+        else:
+            numbers, share = touched
+            family = jnp.pad(x[start:stop], (0, self.window))
+            members = [family[numbers + offset] for offset in range(self.window)]
+            rows = numbers, members, (self.readout[:, numbers] * share).T
+        pulls = [directions.at(jnp.array([position]))[:, 0] for position in self.single]
+        still = self._of_singles(everywhere)
+
+        def along(s: Float[Array, " directions"]) -> Scalar:
+            single = [s @ pull for pull in pulls]
+
+            def moved(counted: Bool[Array, " rows"], rows: _Rows) -> Scalar:
+                numbers, members, readout = rows
+                coefficients = self._coefficients([*everywhere[:count], *members], readout.T)
+                shift = [jnp.broadcast_to(t, numbers.shape) for t in single]
+                for offset in range(self.window):
+                    # What hangs over the end of the family stays zero, whatever comes after it.
+                    inside = counted & (numbers + offset < stop - start)
+                    shift.append(s @ (directions.at(start + numbers + offset) * inside))
+                return _polynomial(coefficients, jnp.stack(shift))
+
+            terms = (c * _monomial(orders, single) for orders, c in still.items())
+            return sum(terms, sum_in_blocks(moved, rows, s.size))
+
+        return along
 
     def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
         variables, start, stop = self._variables(x), *self.family
         shared, windows = self._sums(variables)
         value, gradient, laplacian = shared + jnp.sum(windows), jnp.zeros_like(x), 0 * shared
         for k, position in enumerate(self.single):
-            slope, curvature = (self._sums(variables, k, order) for order in (1, 2))
+            slope, curvature = (self._sums(variables, self._pure(k, order)) for order in (1, 2))
             gradient = gradient.at[position].set(slope[0] + jnp.sum(slope[1]))
             if position in over:
                 laplacian = laplacian + curvature[0] + jnp.sum(curvature[1])
@@ -81,7 +119,8 @@ class WindowPolynomials(eqx.Module):
             # Entry m is the derivative of window m in its coordinate m + offset.
             kept = stop - start - offset
             slope, curvature = (
-                self._sums(variables, len(self.single) + offset, order)[1] for order in (1, 2)
+                self._windows(variables, self.readout, self._pure(len(self.single) + offset, order))
+                for order in (1, 2)
             )
             slopes = slopes + jnp.pad(slope[:kept], (offset, 0))
             laplacian = laplacian + curvature[:kept] @ asked[offset:]
@@ -95,69 +134,81 @@ class WindowPolynomials(eqx.Module):
         windowed = windowed[: len(self.readout)]
         return jnp.array([*map(sum, shared)], int), jnp.array([*map(sum, windowed)], int)
 
-    def _restrict_to_touched(self, x: Point, directions: CoordinateDirections) -> RestrictedField:
-        """Only the windows that hold a direction's coordinate move, and the single coordinates.
+    def _touched_windows(
+        self, directions: AbstractDirections
+    ) -> tuple[Int[Array, " touched"], Float[Array, " touched"]] | None:
+        """Numbers of the windows that move, and shares: those of one window add up to 1.
 
-        Of the other windows, what each term sums to is multiplied by its single coordinates' part.
+        None where they are not fewer than all.
         """
         start, stop = self.family
-        offsets = jnp.arange(self.window)
-        touched = (directions.indices[:, None] - start - offsets).reshape(-1)
-        # A window that several directions touch is counted once.
-        times = jnp.sum(touched[:, None] == touched[None, :], axis=1)
-        share = ((touched >= 0) & (touched < stop - start)) / times
-        touched = jnp.clip(touched, 0, stop - start - 1)
-        readout = self.readout[:, touched] * share.astype(x.dtype)
-        members = touched[:, None] + offsets
-        # What hangs over the end of the family stays zero, whatever coordinate comes after it.
-        inside = (members < stop - start)[:, :, None]
-        moves = inside * (members[:, :, None] + start == directions.indices) * directions.lengths
-        before = jnp.pad(x[start:stop], (0, self.window))[members]
-        count = len(self.single)
-        still = [
-            jnp.sum(all_of) - jnp.sum(some)
-            for all_of, some in zip(
-                self._parts(self._variables(x)[count:], self.readout),
-                self._parts(list(before.T), readout),
-                strict=True,
-            )
-        ]
-        single = jnp.array(self.single, int)
-        pulls = (single[:, None] == directions.indices) * directions.lengths
-        fixed = x[single]
+        moved = directions.moved
+        if moved is None or moved.size * self.window >= stop - start:
+            return None
+        numbers = (moved[:, None] - start - jnp.arange(self.window)).reshape(-1)
+        times = jnp.sum(numbers[:, None] == numbers[None, :], axis=1)
+        share = ((numbers >= 0) & (numbers < stop - start)) / times
+        return jnp.clip(numbers, 0, stop - start - 1), share.astype(self.readout.dtype)
 
-        def along(s: Float[Array, " directions"]) -> Scalar:
-            variables = [*(fixed + pulls @ s), *(before + moves @ s).T]
-            rest = [
-                c * _monomial(term[:count], variables[:count], None, 0)
-                for c, term in zip(still, self._terms()[1], strict=False)
-            ]
-            windows = jnp.sum(self._windows(variables, readout))
-            return sum(rest, self._shared(variables)) + windows
-
-        return along
-
-    def _parts(
-        self, window: list[jax.Array], readout: Float[Array, "terms windows"]
-    ) -> list[Float[Array, " windows"]]:
-        """Every term of every window, but for the single coordinates' part."""
-        count = len(self.single)
-        return [
-            c * _monomial(term[count:], window, None, 0)
-            for c, term in zip(readout, self._terms()[1], strict=False)
-        ]
-
-    def _terms(self) -> tuple[list[Term], list[Term]]:
-        """Those of the single coordinates alone, and those of a window."""
-        single, count = len(self.single), len(self.single) + self.window
+    def _monomials(self) -> list[Term]:
+        """All of them up to `degree`, but for 1."""
+        count = len(self.single) + self.window
         choices = [
             choice
             for degree in range(1, self.degree + 1)
             for choice in combinations_with_replacement(range(count), degree)
         ]
-        terms = [tuple(choice.count(k) for k in range(count)) for choice in choices]
-        shared = [term for term in terms if not any(term[single:])]
-        return shared, [term for term in terms if term[single]]
+        return [tuple(choice.count(k) for k in range(count)) for choice in choices]
+
+    def _terms(self) -> tuple[list[Term], list[Term]]:
+        """Those of the single coordinates alone, and those of a window."""
+        count, terms = len(self.single), self._monomials()
+        shared = [term for term in terms if not any(term[count:])]
+        return shared, [term for term in terms if term[count]]
+
+    def _orders(self) -> list[Term]:
+        """How often in each variable the terms can be differentiated, once at least in all."""
+        terms = [term for part in self._terms() for term in part]
+        return [
+            orders
+            for orders in self._monomials()
+            if any(all(m >= n for m, n in zip(term, orders, strict=True)) for term in terms)
+        ]
+
+    def _of_singles(self, variables: list[jax.Array]) -> dict[Term, Scalar]:
+        """The factors of powers of the singles' displacement, of power 0 too; windows stay."""
+        count, (shared, windowed) = len(self.single), self._terms()
+        # Of each term what the windows add up to, a number: nothing else is of the family's size.
+        totals = [
+            jnp.sum(c * _monomial(term[count:], variables[count:]))
+            for c, term in zip(self.readout, windowed, strict=False)
+        ]
+        factors = [*zip(totals, windowed, strict=False), *zip(self.shared, shared, strict=True)]
+        none = (0,) * count
+        asked = {none: None} | {a[:count]: None for a in self._orders() if not any(a[count:])}
+        return {
+            orders: sum(
+                (c * _derivative(term[:count], variables[:count], orders) for c, term in factors),
+                jnp.zeros((), self.shared.dtype),
+            )
+            / prod(map(factorial, orders))
+            for orders in asked
+        }
+
+    def _coefficients(
+        self, variables: list[jax.Array], readout: Float[Array, "terms windows"]
+    ) -> dict[Term, Float[Array, " windows"]]:
+        """The factors of a displacement's powers in each window, but for those of singles alone."""
+        return {
+            orders: self._windows(variables, readout, orders) / prod(map(factorial, orders))
+            for orders in self._orders()
+            if any(orders[len(self.single) :])
+        }
+
+    def _pure(self, variable: int, order: int) -> Term:
+        """The orders of a derivative in one variable alone."""
+        count = len(self.single) + self.window
+        return tuple(order if k == variable else 0 for k in range(count))
 
     def _variables(self, x: Point) -> list[jax.Array]:
         """What the terms are of: the single coordinates, and the family moved by each offset."""
@@ -167,43 +218,61 @@ class WindowPolynomials(eqx.Module):
         return [*(x[position] for position in self.single), *moved]
 
     def _sums(
-        self, variables: list[jax.Array], by: int | None = None, order: int = 0
+        self, variables: list[jax.Array], orders: Term | None = None
     ) -> tuple[Scalar, Float[Array, " family"]]:
-        """The shared terms' sum, and that of every window; differentiated `order` times `by`."""
-        windows = self._windows(variables, self.readout, by, order)
-        return self._shared(variables, by, order), windows
-
-    def _shared(self, variables: list[jax.Array], by: int | None = None, order: int = 0) -> Scalar:
+        """The shared terms' sum and that of every window, or a derivative of the two."""
         parts = [
-            c * _monomial(term, variables, by, order)
+            c * _derivative(term, variables, orders)
             for c, term in zip(self.shared, self._terms()[0], strict=True)
         ]
-        return sum(parts, jnp.zeros((), self.shared.dtype))
+        shared = sum(parts, jnp.zeros((), self.shared.dtype))
+        return shared, self._windows(variables, self.readout, orders)
 
     def _windows(
         self,
         variables: list[jax.Array],
         readout: Float[Array, "terms windows"],
-        by: int | None = None,
-        order: int = 0,
+        orders: Term | None = None,
     ) -> Float[Array, " windows"]:
+        """What the terms of each window add up to, or a derivative of that."""
         parts = [
-            c * _monomial(term, variables, by, order)
+            c * _derivative(term, variables, orders)
             for c, term in zip(readout, self._terms()[1], strict=False)
         ]
         return sum(parts, jnp.zeros(readout.shape[1], readout.dtype))
 
 
-def _monomial(
-    term: Term, variables: list[jax.Array], by: int | None, order: int
-) -> jax.Array | float:
-    """The product of powers, differentiated `order` times in variable number `by`."""
-    exponents = list(term)
-    factor = 1.0
-    if by is not None:
-        if exponents[by] < order:
-            return 0.0
-        factor = float(perm(exponents[by], order))
-        exponents[by] -= order
+def _polynomial(
+    coefficients: dict[Term, Float[Array, " windows"]], shift: Float[Array, "variables windows"]
+) -> Scalar:
+    """sum over windows of sum_a coefficients[a] shift^a: one product of matrices a degree."""
+    total, powers, lower = jnp.zeros((), shift.dtype), shift, []
+    for degree in range(1, 1 + max(map(sum, coefficients), default=0)):
+        orders = [a for a in coefficients if sum(a) == degree]
+        first = [next(k for k, times in enumerate(a) if times) for a in orders]
+        if degree == 1:
+            powers = shift[jnp.array(first)]
+        else:
+            # A power is one of the degree below, times its first variable.
+            rest = [
+                tuple(times - (k == one) for k, times in enumerate(a))
+                for a, one in zip(orders, first, strict=True)
+            ]
+            powers = powers[jnp.array([*map(lower.index, rest)])] * shift[jnp.array(first)]
+        lower = orders
+        total = total + jnp.vdot(jnp.stack([coefficients[a] for a in orders]), powers)
+    return total
+
+
+def _derivative(term: Term, variables: list[jax.Array], orders: Term | None) -> jax.Array | float:
+    """A monomial, differentiated orders[k] times in variable k."""
+    orders = orders or (0,) * len(term)
+    factor = prod(map(perm, term, orders))
+    left = tuple(m - n for m, n in zip(term, orders, strict=True))
+    return factor * _monomial(left, variables) if factor else 0.0
+
+
+def _monomial(exponents: Term, variables: list[jax.Array]) -> jax.Array | float:
+    """The product of the variables' powers."""
     powers = [v for v, times in zip(variables, exponents, strict=True) for _ in range(times)]
-    return reduce(mul, powers, jnp.array(factor)) if powers else factor
+    return reduce(mul, powers) if powers else 1.0

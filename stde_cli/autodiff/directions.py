@@ -30,9 +30,18 @@ class AbstractDirections(eqx.Module):
 
     weights: eqx.AbstractVar[Float[Array, " directions"]]
 
+    @property
+    @abstractmethod
+    def moved(self) -> Int[Array, " moved"] | None:
+        """The positions where some direction is not zero, perhaps repeated; None: everywhere."""
+
     @abstractmethod
     def displace(self, x: Point, s: Float[Array, " directions"]) -> Point:
         """x + V s."""
+
+    @abstractmethod
+    def at(self, positions: Int[Array, " n"]) -> Float[Array, "directions n"]:
+        """The directions' entries at some positions: rows of V, transposed."""
 
     @abstractmethod
     def contract(self, matrix: Float[Array, "width dim"]) -> Float[Array, "directions width"]:
@@ -67,8 +76,15 @@ class CoordinateDirections(AbstractDirections):
     weights: Float[Array, " directions"]
     distinct: bool = eqx.field(static=True)
 
+    @property
+    def moved(self) -> Int[Array, " directions"]:
+        return self.indices
+
     def displace(self, x: Point, s: Float[Array, " directions"]) -> Point:
         return x.at[self.indices].add(self.lengths * s)
+
+    def at(self, positions: Int[Array, " n"]) -> Float[Array, "directions n"]:
+        return (self.indices[:, None] == positions) * self.lengths[:, None]
 
     def contract(self, matrix: Float[Array, "width dim"]) -> Float[Array, "directions width"]:
         return matrix[:, self.indices].T * self.lengths[:, None]
@@ -105,8 +121,15 @@ class DenseDirections(AbstractDirections):
     vectors: Float[Array, "directions dim"]
     weights: Float[Array, " directions"]
 
+    @property
+    def moved(self) -> None:
+        return None
+
     def displace(self, x: Point, s: Float[Array, " directions"]) -> Point:
         return x + s @ self.vectors
+
+    def at(self, positions: Int[Array, " n"]) -> Float[Array, "directions n"]:
+        return self.vectors[:, positions]
 
     def contract(self, matrix: Float[Array, "width dim"]) -> Float[Array, "directions width"]:
         return self.vectors @ matrix.T

@@ -6,6 +6,7 @@ moved, in its own way, and E by the chain rule.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -14,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from stde_cli.autodiff.directions import AbstractDirections, CoordinateDirections
+from stde_cli.autodiff.directions import AbstractDirections
+from stde_cli.autodiff.restriction import sum_in_blocks
 from stde_cli.expressions.algebra import window
 from stde_cli.expressions.evaluation import Lane, Reading, as_arrays
 from stde_cli.expressions.gathering import gather
@@ -69,18 +71,15 @@ class Field(eqx.Module):
         """g(s) = u(x + V s).
 
         Along coordinates, each sum is evaluated once, here; g evaluates anew the terms that the
-        moved coordinates are in. Where a term holds more than a window of the family, such as t
-        within sum(i, sin(x[i] - t)), or a sum that is no factor, g evaluates that sum in full.
+        moved coordinates are in. Along dense directions, or where a term holds more than a window
+        of the family, such as t within sum(i, sin(x[i] - t)), g evaluates all terms, some at a
+        time. A sum within a sum that is no factor is evaluated at x + V s.
         """
-        if not isinstance(directions, CoordinateDirections):
-            return lambda s: self(directions.displace(x, s))
-        moved = _Moved(self._reading(x), directions, self.inverses)
-        atoms = {atom: moved.atom(atom) for atom in _atoms(self.node)}
+        restriction = _Restriction(self._reading(x), directions, self.inverses)
+        atoms = {atom: restriction.atom(atom) for atom in _atoms(self.node)}
 
         def g(s: Float[Array, " directions"]) -> Scalar:
-            # Displacements are found once for all atoms.
-            shift = moved.totals(s)
-            known: dict[Node, Array] = {atom: value(s, shift) for atom, value in atoms.items()}
+            known: dict[Node, Array] = {atom: value(s) for atom, value in atoms.items()}
             return self._reading(x, known).value(self.node)
 
         return g
@@ -284,49 +283,38 @@ class _Column:
 
 # Restriction.
 
-Moving: TypeAlias = Callable[[Array, Array], Array]
-"""The value of an atom at x + V s, from s and the displacements of the directions' coordinates."""
+Moving: TypeAlias = Callable[[Array], Array]
+"""The value of an atom at x + V s, from s."""
+
+_Terms: TypeAlias = tuple[Int[Array, " terms"], Bool[Array, " terms"], list[Array]]
+"""Numbers of terms, which of them count, and the entries of their windows."""
 
 
-class _Moved:
-    """The point as some of its coordinates move."""
+class _Restriction:
+    """What becomes of an expression's atoms as the point moves along some directions."""
 
     def __init__(
-        self, at: Reading, directions: CoordinateDirections, inverses: Mapping[str, Inverse]
+        self, at: Reading, directions: AbstractDirections, inverses: Mapping[str, Inverse]
     ):
         self.at, self.directions, self.inverses = at, directions, inverses
-        self.order = jnp.argsort(directions.indices)
-        self.sorted = directions.indices[self.order]
-
-    def totals(self, s: Float[Array, " directions"]) -> Float[Array, " directions"]:
-        """For each direction, how far the coordinate that it moves is moved by all of them."""
-        moved = self.directions.lengths * s
-        if self.directions.distinct:
-            return moved
-        indices = self.directions.indices
-        same = (indices[:, None] == indices[None, :]).astype(moved.dtype)
-        return same @ moved
-
-    def lookup(self, positions: Int[Array, " n"]) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
-        """For each position a direction that moves it, and whether there is one."""
-        place = jnp.searchsorted(self.sorted, positions)
-        place = jnp.minimum(place, self.sorted.size - 1)
-        return self.order[place], self.sorted[place] == positions
 
     def atom(self, atom: Atom) -> Moving:
         if isinstance(atom, Coordinate):
             return self.coordinate(atom)
-        if _atoms(atom.body) or not _is_window_sum(atom):
+        if not _is_window_sum(atom):
             return self.whole(atom)
+        if not window(atom.body, atom.index) and not _atoms(atom.body):
+            total = self.at.value(atom)
+            return lambda s: total
         return self.window_sum(atom)
 
     def coordinate(self, atom: Coordinate) -> Moving:
-        hits = self.directions.indices == atom.position
-        pull = jnp.where(hits, self.directions.lengths, 0)
-        return lambda s, _: self.at.x[atom.position] + pull @ s
+        here = self.at.x[atom.position]
+        pull = self.directions.at(jnp.array([atom.position]))[:, 0]
+        return lambda s: here + s @ pull
 
     def whole(self, atom: Sum) -> Moving:
-        def value(s: Array, _: Array) -> Array:
+        def value(s: Array) -> Array:
             x = self.directions.displace(self.at.x, s)
             return Reading(self.at.layout, self.at.parameters, x).value(atom)
 
@@ -334,46 +322,47 @@ class _Moved:
 
     def window_sum(self, atom: Sum) -> Moving:
         """S(x) + sum over touched terms of term(x + V s) - term(x)."""
-        at, (start, stop) = self.at, atom.bounds
+        at, directions, (start, stop) = self.at, self.directions, atom.bounds
         entries, first = window(atom.body, atom.index), at.layout.family_range.start
-        if not entries:
-            total = at.value(atom)
-            return lambda s, _: total
-        numbers, counted = self.touched(entries, start, stop, first)
-        lane = Lane(start, stop, 0, numbers)
-        inner = at.bound(atom.index, lane)
-        positions = [first + inner.numbers(entry) for entry in entries]
-        still = [at.x[position] for position in positions]
-        moving = [self.lookup(position) for position in positions]
+        inner: dict[Node, Moving] = {part: self.atom(part) for part in _atoms(atom.body)}
+        # Where one coordinate is in all terms, all of them move with it.
+        touched = None if inner else self.touched(entries, start, stop, first)
+        lane = Lane(start, stop, 0, None if touched is None else touched[0])
+        still = [at.bound(atom.index, lane).value(entry) for entry in entries]
+        every = jnp.arange(start, stop), jnp.ones(stop - start, bool)
 
-        def terms(windows: list[Array]) -> Array:
-            known: dict[Node, Array] = dict(zip(entries, windows, strict=True))
-            reading = Reading(
-                at.layout, at.parameters, at.x, known=known, lanes={atom.index: lane}, depth=1
-            )
-            return jnp.where(counted, reading.value(atom.body), 0)
+        def moved(s: Array) -> Array:
+            around = {part: moving(s) for part, moving in inner.items()}
 
-        rest = at.value(atom) - jnp.sum(terms(still))
+            def terms(inside: Bool[Array, " terms"], rows: _Terms) -> Scalar:
+                numbers, counts, still = rows
+                lanes = {atom.index: Lane(start, stop, 0, numbers)}
+                reading = Reading(at.layout, at.parameters, at.x, lanes=lanes, depth=1)
+                known = dict(around)
+                for entry, here in zip(entries, still, strict=True):
+                    known[entry] = here + s @ directions.at(first + reading.numbers(entry))
+                values = replace(reading, known=known).value(atom.body)
+                return jnp.sum(jnp.where(inside & counts, values, 0))
 
-        def value(_: Array, shift: Array) -> Array:
-            windows = [
-                values + jnp.where(hit, shift[direction], 0)
-                for values, (direction, hit) in zip(still, moving, strict=True)
-            ]
-            return rest + jnp.sum(terms(windows))
+            return sum_in_blocks(terms, (*(touched or every), still), s.size)
 
-        return value
+        if touched is None:
+            return moved
+        rest = at.value(atom) - moved(jnp.zeros(directions.weights.size, at.x.dtype))
+        return lambda s: rest + moved(s)
 
     def touched(
         self, entries: tuple[Entry, ...], start: int, stop: int, first: int
-    ) -> tuple[Int[Array, " terms"], Bool[Array, " terms"]]:
-        """Numbers of terms, and which of them count: each moved term does exactly once."""
-        indices = self.directions.indices
+    ) -> tuple[Int[Array, " terms"], Bool[Array, " terms"]] | None:
+        """Numbers of terms, and which of them count: each moved term does exactly once.
+
+        None where they are not fewer than all terms.
+        """
+        moved = self.directions.moved
         most = sum(self.inverses[e.through.name].most if e.through else 1 for e in entries)
-        if indices.size * most >= stop - start:
-            every = jnp.arange(start, stop)
-            return every, jnp.ones(every.shape, bool)
-        numbers = jnp.concatenate([self.reading(entry, indices - first, stop) for entry in entries])
+        if moved is None or moved.size * most >= stop - start:
+            return None
+        numbers = jnp.concatenate([self.reading(entry, moved - first, stop) for entry in entries])
         numbers = jnp.sort(numbers)
         fresh = jnp.concatenate([jnp.ones(1, bool), numbers[1:] != numbers[:-1]])
         counted = fresh & (numbers >= start) & (numbers < stop)

@@ -9,7 +9,8 @@ set of multi-indices a, goes through every primitive of g by the rules of arithm
 
 One unknown and the set {1 ... k} give the k-jet of [STDE] section 3; several unknowns with linear
 seeds give mixed partial derivatives one by one (Griewank and Walther, "Evaluating Derivatives",
-2008, chapter 13). Any other primitive, loops included, is differentiated by nested `jax.jvp`.
+2008, chapter 13). A scan carries polynomials from step to step. Any other primitive, loops of
+unknown length included, is differentiated by nested `jax.jvp`.
 
 Several polynomials with the same constant term go through together, and what it goes through is
 computed once. Where only a weighted sum of uppermost coefficients is wanted, within a polynomial or
@@ -61,6 +62,11 @@ class _Polynomial(NamedTuple):
     coefficients: Coefficients
 
 
+def _constant(value: Any) -> _Polynomial:
+    """A number or an array that does not move."""
+    return _Polynomial(jnp.asarray(value), {})
+
+
 def push(
     field: RestrictedField,
     seeds: Mapping[Index, Float[Array, " directions"]],
@@ -96,8 +102,8 @@ def push_together(
             members are not returned by themselves.
         weights: of the polynomials in that sum; 1 without them.
     """
-    algebra = _Algebra(tuple(indices), collapsed or {}, weights)
     some = next(iter(seeds.values()))
+    algebra = _Algebra(tuple(indices), collapsed or {}, weights, polynomials=len(some))
     origin = jnp.zeros_like(some[0])
     seeded: _Terms = {}
     for a, seed in seeds.items():
@@ -105,7 +111,7 @@ def push_together(
             algebra.put(seeded, slot, seed / float(_factorial(a)))
     closed = jax.make_jaxpr(field)(origin)
     start = _Polynomial(origin, _summed(seeded))
-    (out,) = interpret(closed, [start], _Rule(algebra), lambda c: _Polynomial(jnp.asarray(c), {}))
+    (out,) = interpret(closed, [start], _Rule(algebra), _constant)
     found = {}
     for key in dict.fromkeys(slot.key for slot in algebra.slots.values()):
         shape = () if key == COLLAPSED else some.shape[:1]
@@ -150,10 +156,11 @@ class _Algebra:
         indices: tuple[Index, ...],
         collapsed: Mapping[Index, float | Scalar],
         weights: Float[Array, " polynomials"] | None,
+        polynomials: int,
     ):
         for a in collapsed:
             assert is_uppermost(a, indices), f"{a} is not uppermost"
-        self.weights = weights
+        self.weights, self.polynomials = weights, polynomials
         self.order = max(map(sum, indices))
         self.slots = {
             # Coefficients are D^a/a!, the collapsed sum is one of derivatives.
@@ -201,6 +208,8 @@ class _Rule:
         moved = [inputs[k].coefficients for k in moving]
         if name == "div":
             return [self._quotient(*inputs)]
+        if name == "scan":
+            return self._scan(equation, inputs)
         if is_entrywise(equation, moving):
             return [self._compose(equation, apply, primals[0], moved[0])]
         linear = name in LINEAR or (name in PRODUCTS and len(moving) == 1)
@@ -277,6 +286,41 @@ class _Rule:
             twice = 2.0 if n == 2 and a < b else 1.0
             self.algebra.put(terms, slot._replace(factor=twice * slot.factor), x * y)
         return _summed(terms)
+
+    def _scan(
+        self, equation: jex_core.JaxprEqn, inputs: Sequence[_Polynomial]
+    ) -> list[_Polynomial]:
+        """The same loop over polynomials: of what is carried, none of the coefficients is left out,
+        since any of them may arise on the way."""
+        closed, length, reverse = (equation.params[k] for k in ("jaxpr", "length", "reverse"))
+        first = equation.params["num_consts"]
+        last = first + equation.params["num_carry"]
+        constants, carried, rows = inputs[:first], inputs[first:last], inputs[last:]
+
+        # Computed again in the reverse pass: only what is carried is kept of every step.
+        @jax.checkpoint
+        def step(
+            carried: list[_Polynomial], row: list[_Polynomial]
+        ) -> tuple[list[_Polynomial], list[_Polynomial]]:
+            out = interpret(closed, [*constants, *carried, *row], self, _constant)
+            return [*map(self._filled, out[: len(carried)])], out[len(carried) :]
+
+        start, steps = [*map(self._filled, carried)], [_with_axis(p, 1, 0) for p in rows]
+        carried, rows = lax.scan(step, start, steps, length, reverse)
+        return [*carried, *(_with_axis(p, 0, 1) for p in rows)]
+
+    def _filled(self, polynomial: _Polynomial) -> _Polynomial:
+        """With a zero for every coefficient that is missing."""
+        primal, coefficients = polynomial
+        if not jnp.issubdtype(primal.dtype, jnp.floating):
+            return polynomial
+        filled = dict(coefficients)
+        for slot in self.algebra.slots.values():
+            shape = primal.shape
+            if slot.key != COLLAPSED:
+                shape = (self.algebra.polynomials, *shape)
+            filled.setdefault(slot.key, jnp.zeros(shape, primal.dtype))
+        return _Polynomial(primal, filled)
 
     def _by_definition(
         self,
@@ -356,6 +400,15 @@ def _linear(
     # Split, not indexed: the transpose is one concatenation, not a sum of padded arrays.
     parts = dict(zip(present, lax.split(out, sizes), strict=True))
     return {a: part[0] if a == COLLAPSED else part for a, part in parts.items()}
+
+
+def _with_axis(polynomial: _Polynomial, old: int, new: int) -> _Polynomial:
+    """The axis of a loop's steps, brought in front of that of the polynomials or behind it."""
+    moved = {
+        a: c if a == COLLAPSED else jnp.moveaxis(c, old, new)
+        for a, c in polynomial.coefficients.items()
+    }
+    return _Polynomial(polynomial.primal, moved)
 
 
 def _each(function: Callable[[Array], Array], a: Index) -> Callable[[Array], Array]:
