@@ -531,7 +531,7 @@ def test_the_ansatz_restricts_itself(
 @pytest.mark.parametrize("drawn", ["coordinates", "dense"])
 def test_no_array_of_directions_times_dim(drawn: str) -> None:
     """In the gradient of the loss, at a large dim; dense directions do form one."""
-    dim, directions, points = 10_000, 64, 4
+    dim, directions, points = 40_000, 64, 4
     pde = symbolic(**LARGE, dim=dim)
     sampler = Stratified() if drawn == "coordinates" else Dense("rademacher")
     estimator = STDE(sampler, directions)
