@@ -132,13 +132,13 @@ def test_a_stopped_run_resumes_to_the_same_bits(home: Path, tmp_path: Path) -> N
     write_pde(tmp_path)
     script = (
         "import os, signal, sys\n"
-        "from stde_cli.jobs import solve as session\n"
         "from stde_cli.cli.main import main\n"
-        "save = session._Session._save_if_due\n"
+        "from stde_cli.training.events import Save\n"
+        "save = Save.__call__\n"
         "def stop(self, chunk):\n"
         "    save(self, chunk)\n"
         "    if chunk.step == 10: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "session._Session._save_if_due = stop\n"
+        "Save.__call__ = stop\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", script, "solve", *MINE, "run_dir=run"]
