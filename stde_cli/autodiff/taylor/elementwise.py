@@ -1,10 +1,11 @@
 """Derivatives of elementwise functions to any order, in closed form where that is short.
 
-The derivatives of tanh, of the logistic function and of erf are polynomials in a value that is
-already there; their integer coefficients follow from a recurrence when the function is traced.
+The derivatives of tanh, of the logistic function and of erf are a factor that decays times a
+polynomial; its integer coefficients follow from a recurrence when the function is traced.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -42,19 +43,30 @@ def _slope(f: Callable[[jax.Array], jax.Array], one: jax.Array) -> Callable[[jax
     return lambda z: jax.jvp(f, (z,), (one,))[1]
 
 
-def _autonomous(
-    value: Callable[[jax.Array], jax.Array], slope: Sequence[int]
-) -> Callable[[jax.Array, int, Mapping[str, Any]], Slopes]:
-    """For f' = P(f) with the polynomial P: f^(n+1) = (d/df f^(n)) P(f)."""
+def _tanh(z: jax.Array, order: int) -> Slopes:
+    """tanh^(n) = sech^2(z) y^k Q_n(sech^2(z)), y = tanh(z), k = 0 for odd n and 1 for even n.
 
-    def rule(z: jax.Array, order: int, params: Mapping[str, Any]) -> Slopes:
-        y, polynomial, slopes = value(z), Polynomial([0, 1]), []
-        for _ in range(order + 1):
-            slopes.append(_horner(polynomial.coef, y))
-            polynomial = polynomial.deriv() * Polynomial(slope)
-        return slopes
+    By y' = sech^2 every derivative is a polynomial in y that has the factor 1 - y^2. That factor,
+    taken as 1 - y^2, and powers of a y near one lose all digits where tanh saturates, so sech^2 is
+    computed by itself, and the rest is a polynomial in it.
+    """
+    y, decay = jnp.tanh(z), jnp.exp(-2 * jnp.abs(z))
+    squared = 4 * decay / (1 + decay) ** 2
+    slopes, slope = [y], Polynomial([1, 0, -1])
+    for n in range(1, order + 1):
+        rest = (slope // Polynomial([1, 0, -1])).coef.round()
+        # The powers of y are all odd or all even: y^2 = 1 - sech^2 leaves one y at most.
+        powers = rest[(n - 1) % 2 :: 2]
+        factor = _horner(Polynomial(powers)(Polynomial([1, -1])).coef, squared)
+        slopes.append(squared * factor if n % 2 else y * (squared * factor))
+        slope = slope.deriv() * Polynomial([1, 0, -1])
+    return slopes
 
-    return rule
+
+def _logistic(z: jax.Array, order: int, params: Mapping[str, Any]) -> Slopes:
+    """(1 + tanh(z / 2)) / 2, differentiated."""
+    slopes = _tanh(z / 2, order)
+    return [jax.nn.sigmoid(z), *(slopes[n] / 2 ** (n + 1) for n in range(1, order + 1))]
 
 
 def _horner(coefficients: np.ndarray, y: jax.Array) -> jax.Array:
@@ -107,7 +119,7 @@ def _square_root(z: jax.Array, order: int, params: Mapping[str, Any]) -> Slopes:
 
 def _erf(z: jax.Array, order: int, params: Mapping[str, Any]) -> Slopes:
     """erf^(n+1)(z) = 2/sqrt(pi) (-1)^n H_n(z) exp(-z^2), H_n the Hermite polynomials."""
-    gaussian = 2 / np.sqrt(np.pi) * jnp.exp(-z * z)
+    gaussian = 2 / math.sqrt(math.pi) * jnp.exp(-z * z)
     slopes, polynomial = [jax.lax.erf(z)], Polynomial([1])
     for _ in range(order):
         slopes.append(gaussian * _horner(polynomial.coef, z))
@@ -116,8 +128,8 @@ def _erf(z: jax.Array, order: int, params: Mapping[str, Any]) -> Slopes:
 
 
 _RULES: dict[str, Callable[[jax.Array, int, Mapping[str, Any]], Slopes]] = {
-    "tanh": _autonomous(jnp.tanh, (1, 0, -1)),
-    "logistic": _autonomous(jax.nn.sigmoid, (0, 1, -1)),
+    "tanh": lambda z, order, params: _tanh(z, order),
+    "logistic": _logistic,
     "exp": _cyclic(jnp.exp),
     "sin": _cyclic(jnp.sin, jnp.cos, lambda z: -jnp.sin(z), lambda z: -jnp.cos(z)),
     "cos": _cyclic(jnp.cos, lambda z: -jnp.sin(z), lambda z: -jnp.cos(z), jnp.sin),

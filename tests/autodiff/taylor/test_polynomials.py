@@ -6,6 +6,7 @@ import re
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 from jax.experimental import jet
@@ -367,6 +368,45 @@ def test_elementwise_derivatives_to_order_ten(float64, name):
 def _falling(y):
     factors = [math.prod(y - k for k in range(n)) for n in range(ORDER + 1)]
     return [c * Z ** float(y - n) if c else np.zeros_like(Z) for n, c in enumerate(factors)]
+
+
+AT = {
+    "reciprocal": (-400.0, -1.0, 0.05, 0.3, 7.0),
+    "log": (0.05, 0.3, 1.0, 7.0, 400.0),
+    "sqrt": (0.05, 0.3, 1.0, 7.0, 400.0),
+    "sinh": (-9.0, -1.0, 1e-4, 0.3, 5.0),
+    "cosh": (-9.0, -1.0, 1e-4, 0.3, 5.0),
+    "exp": (-9.0, -1.0, 1e-4, 0.3, 5.0),
+    "erf": (-6.0, -2.5, -1.0, 1e-4, 0.3, 0.9, 1.7, 3.0, 5.0),
+}
+EVERYWHERE = (-20.0, -8.0, -5.0, -2.5, -1.0, -0.3, 1e-4, 0.1, 0.6, 0.9, 1.3, 1.7, 3.0, 5.0, 10.0)
+HIGHEST = 12
+BY_MPMATH = {"logistic": lambda z: 1 / (1 + mpmath.exp(-z)), "reciprocal": lambda z: 1 / z}
+
+
+@pytest.mark.parametrize("name", sorted(set(elementwise._RULES) - {"square", "integer_pow"}))
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_elementwise_derivatives_keep_their_digits(float64, name, dtype):
+    """Against sixty digits: as near as a few roundings, of z and of the value, allow."""
+    f = BY_MPMATH.get(name) or getattr(mpmath, name)
+    z = np.array(AT.get(name, EVERYWHERE), dtype)
+    slopes = jax.jit(lambda z: elementwise.derivatives(name, {}, z, HIGHEST))(z)
+    with mpmath.workdps(60):
+        exact = [
+            [float(c * mpmath.factorial(n)) for n, c in enumerate(_taylor(f, float(point)))]
+            for point in z
+        ]
+    for n, (ours, value, slope) in enumerate(
+        zip(slopes, np.transpose(exact)[:-1], np.transpose(exact)[1:], strict=True)
+    ):
+        assert ours.dtype == dtype
+        error = np.abs(np.asarray(ours, np.float64) - value)
+        allowed = 100 * np.finfo(dtype).eps * (np.abs(value) + np.abs(z * slope))
+        assert np.all(error <= allowed), (n, z[error > allowed])
+
+
+def _taylor(f, point):
+    return mpmath.taylor(f, mpmath.mpf(point), HIGHEST + 1)
 
 
 def test_nested_elementwise_derivatives(float64):
