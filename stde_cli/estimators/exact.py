@@ -9,7 +9,7 @@ from stde_cli.autodiff.directions import CoordinateDirections
 from stde_cli.autodiff.restriction import restrict
 from stde_cli.autodiff.taylor import value_and_trace
 from stde_cli.estimators.base import AbstractEstimator, Operators
-from stde_cli.estimators.reading import apart
+from stde_cli.estimators.reading import with_known_part_exact
 from stde_cli.problem.operators import Laplacian, extent, partial_sum, read_partials
 from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 
@@ -40,7 +40,7 @@ class Exact(AbstractEstimator):
         for name, operator in operators.items():
             if isinstance(operator, Laplacian):
                 trace = partial(_laplacian, x=x, over=extent(operator.span, x.size))
-                found[name] = apart(field, operator, x, trace)[1]
+                found[name] = with_known_part_exact(field, operator, x, trace)[1]
             elif name not in planned:
                 found[name] = operator.exact(field, x)
         return field(x), found

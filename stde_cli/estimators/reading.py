@@ -12,13 +12,17 @@ from stde_cli.problem.operators import AbstractOperator, Jets, KnowsLaplacian, P
 from stde_cli.system.types import Point, Scalar, ScalarField
 
 
-def apart(
+def with_known_part_exact(
     field: ScalarField,
     operator: AbstractOperator,
     x: Point,
     estimate: Callable[[ScalarField], tuple[Scalar, Scalar]],
 ) -> tuple[Scalar, Scalar]:
-    """u(x) and the operator at x: estimated, but for what comes of a part that is known."""
+    """u(x) and the operator at x. What comes of a known part of the field is not estimated.
+
+    A start's guess and lift know their gradient and Laplacian in closed form: where these are all
+    that the operator takes of them, `estimate` sees the rest of the field alone.
+    """
     if isinstance(field, KnowsLaplacian):
         return operator.of_known(field, x) or estimate(field)
     if isinstance(field, PartlyKnown):
@@ -37,7 +41,7 @@ def read(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
     elif jets.degree == 1 and jets.powers == (2,) and not jets.signed:
         value, reading = _trace(field, x, jets)
     else:
-        value, reading = _together(field, x, jets)
+        value, reading = _by_polynomials(field, x, jets)
     return value, jets.factor * reading
 
 
@@ -53,7 +57,7 @@ def _trace(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
     return value_and_trace(restrict(field, x, scaled), jets.weights.size)
 
 
-def _together(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
+def _by_polynomials(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
     """One polynomial a set of directions, all of them through one restriction."""
     sets, unknowns = jets.directions.weights.shape
     g = restrict(field, x, _as_one_set(jets.directions))

@@ -4,7 +4,7 @@ from jaxtyping import PyTree
 
 from stde_cli.autodiff.directions import AbstractSampler
 from stde_cli.estimators.base import AbstractEstimator, Operators, draw_each
-from stde_cli.estimators.reading import apart, read
+from stde_cli.estimators.reading import read, with_known_part_exact
 from stde_cli.problem.operators import AbstractOperator, partial_sum, read_partials
 from stde_cli.system.ranges import Count
 from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField
@@ -45,4 +45,4 @@ def _sampled(
         readings = [read(field, x, jets) for jets in operator.jets(x, drawn)]
         return readings[0][0], sum((reading for _, reading in readings), start=0 * x[0])
 
-    return apart(field, operator, x, estimate)
+    return with_known_part_exact(field, operator, x, estimate)

@@ -52,7 +52,10 @@ Coefficients: TypeAlias = dict[Index, Array]
 """Coefficients by multi-index; a leading axis is that of the polynomials. A missing one is zero."""
 
 COLLAPSED: Index = ()
-"""The key of the weighted sum of uppermost coefficients, which has no leading axis."""
+"""The key of the weighted sum of uppermost coefficients, which has no leading axis.
+
+Empty, so that it is the multi-index of no coefficient: every other has an exponent an unknown.
+"""
 
 
 class _Polynomial(NamedTuple):
@@ -138,7 +141,11 @@ def is_uppermost(a: Index, indices: Iterable[Index]) -> bool:
 
 
 class _Slot(NamedTuple):
-    """Where the coefficient of a multi-index goes, and by what it is multiplied on the way."""
+    """Where the coefficient of a multi-index is kept, and by what it is multiplied on the way.
+
+    Under its own index, but for an uppermost one of which only the weighted sum is wanted: that is
+    added to the others under `COLLAPSED`.
+    """
 
     key: Index
     factor: float | Scalar = 1.0

@@ -25,8 +25,9 @@ class Jets(NamedTuple):
     """
 
     directions: AbstractDirections
-    """r sets of T directions, stacked along a leading axis."""
+    """r sets of T directions, stacked along a leading axis. Their own weights are not read."""
     weights: Float[Array, " sets"]
+    """Of the sets in the sum, as the operator makes them of the weights drawn with directions."""
     powers: tuple[int, ...]
     factor: Scalar | float = 1.0
     degree: int = 1
