@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from stde_cli.system.ranges import Count, PathText, Positive, Seed, Switch
 
@@ -117,3 +118,31 @@ def register() -> None:
     store.store(name="bench_schema", node=BenchmarkConfig)
     # ${at_most:16,${dim}}, in files of a group's choices.
     OmegaConf.register_new_resolver("at_most", min, replace=True)
+    # ${dim_of_pde:1000}: 1000 where the PDE has no dim of its own and its coordinates say none.
+    OmegaConf.register_new_resolver("dim_of_pde", _dim_of_pde, replace=True)
+
+
+def _dim_of_pde(default: int, *, _root_: DictConfig) -> Any:
+    own = OmegaConf.select(_root_, "pde.dim")
+    return next((n for n in (own, _counted(_root_)) if n is not None), default)
+
+
+def _counted(config: DictConfig) -> int | None:
+    """How many coordinates the PDE's text names; None where it leaves that to `dim`."""
+    try:
+        coordinates = OmegaConf.select(config, "pde.coordinates")
+        # What asks for dim itself cannot say it.
+        if not OmegaConf.is_dict(coordinates) or "${dim}" in str(coordinates):
+            return None
+        counts = [_members(range_) for range_ in coordinates.values()]
+    except InterpolationResolutionError:
+        return None  # Told where it is written.
+    return sum(counts) if counts and all(counts) else None
+
+
+def _members(range_: Any) -> int:
+    """1 for [low, high], the count of a family; 0 for one without, and for what is no range."""
+    if OmegaConf.is_dict(range_):
+        count = range_.get("count")
+        return count if isinstance(count, int) and count > 0 else 0
+    return int(OmegaConf.is_list(range_))

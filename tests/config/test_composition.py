@@ -46,6 +46,40 @@ def test_choices_are_named_and_a_directory_of_the_users_is_searched(tmp_path: Pa
         compose("solve", [], config_dir="nowhere")
 
 
+# A PDE's settings beside its class, what is typed, and the dim of the run.
+DIMS: list[tuple[str, list[str], int]] = [
+    ("coordinates: {t: [0, 1], x: [-1, 1], y: [0, 2]}", [], 3),
+    ("coordinates: {x: [0, 1], y: '${pde.coordinates.x}'}", [], 2),
+    ("coordinates: {x: [0, '${pde.parameters.l}']}\nparameters: {l: 2}", [], 1),
+    ("coordinates: {t: [0, 1], x: {ball: 1, count: 4}}", [], 5),
+    ("coordinates: {x: {ball: 1, count: '${pde.parameters.n}'}}\nparameters: {n: 4}", [], 4),
+    ("coordinates: {t: [0, 1]}", ["+pde.coordinates.x=[0,2]"], 2),
+    ("coordinates: {t: [0, 1], x: [0, 1]}", ["dim=7"], 7),
+    ("coordinates: {t: [0, 1], x: [0, 1]}\ndim: 7", [], 7),
+    ("coordinates: {t: [0, 1], x: {ball: 1}}", [], 1000),
+    ("coordinates: {t: [0, 1], x: {ball: 1}}\ndim: 20", [], 20),
+    ("coordinates: {t: [0, 1], x: {ball: 1}}\ndim: 20", ["dim=30"], 30),
+    ("coordinates: {x: {ball: 1, count: '${dim}'}}", [], 1000),
+    ("coordinates: {x: '${oc.env:STDE_UNSET}'}", [], 1000),
+    ("coordinates: '${pde.nowhere}'", [], 1000),
+    ("coordinates: {x: 3, y: [0, 1]}", [], 1000),
+    ("coordinates: {}", [], 1000),
+    ("coordinates: [1, 2]", [], 1000),
+    ("radius: 1", [], 1000),
+]
+
+
+@pytest.mark.parametrize(("settings", "typed", "dim"), DIMS)
+def test_coordinates_with_a_name_each_are_counted(
+    settings: str, typed: list[str], dim: int, tmp_path: Path
+) -> None:
+    (tmp_path / "pde").mkdir()
+    (tmp_path / "pde" / "mine.yaml").write_text(f"_target_: stde_cli.Symbolic\n{settings}\n")
+    config = compose("solve", ["pde=mine", *typed], config_dir=tmp_path)
+    assert config.dim == dim
+    assert config.estimator.batch == min(dim, 16)
+
+
 def test_hydra_in_the_hands_of_the_program_stays_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "theirs.yaml").write_text("a: 1")
     assert not GlobalHydra.instance().is_initialized()

@@ -52,6 +52,7 @@ SOLVE = [
     ("dim=1 pde/solution=three_body estimator.batch=1", ["dim=1", "three_body needs 3"]),
     ("dim=8 estimator.batch=9", ["estimator.batch=9", "dim=8", "estimator.batch=8"]),
     ("pde=kdv_1d estimator.batch=16", ["estimator.batch=16", "dim=2"]),
+    ("pde=kdv_1d dim=3", ["dim=3", "t, x are 2", "leave dim out"]),
     ("dim=8 estimator/sampler=gaussian estimator.batch=9", ["estimator.batch=9", "dim=8"]),
     (
         "network=additive_mlp network.window=20 network.degree=12",

@@ -26,7 +26,6 @@ MINE = ("--config-dir", "my_pdes", "pde=my_kdv", "steps=20", *CHEAP)
 MY_KDV = """\
 # u_t + u u_x + α u_xxx = 0: my own soliton
 _target_: stde_cli.Symbolic
-dim: 2
 coordinates:
   t: [0, 1]
   x: [-1, 1]
@@ -83,6 +82,7 @@ def test_the_run_directory_is_complete(home: Path) -> None:
     assert (summary["status"], summary["pde"], summary["dim"]) == ("finished", "my_kdv", 2)
     assert summary["rel_l2_error"] > 0
     config = yaml.safe_load((home / "run" / "config.yaml").read_text())
+    assert config["dim"] == 2
     assert config["pde"]["conditions"][0]["residual"] == f"u - ({config['pde']['solution']})"
     assert [row["step"] for row in read_metrics(home / "run")] == list(range(1, 21))
     assert (home / "run" / "checkpoints" / "20").is_dir()

@@ -30,7 +30,8 @@ class Symbolic(AbstractPDE):
     """residual(x, u, derivatives of u) = 0, everything given as text.
 
     Args:
-        dim: how many coordinates the family has; with named coordinates alone, their number.
+        dim: how many coordinates the family has; where each has a name, or the family a `count`,
+            the number of all, which a configuration without `dim` counts.
         coordinates: a name and what it ranges over, in the order of a point's entries: [low, high]
             for one coordinate; {ball: radius}, {box: [low, high]} or {gaussian: std} for a family
             x1, x2, ..., of `dim` members or of as many as its `count` says.
@@ -226,7 +227,7 @@ def _space(coordinates: Mapping[str, Any], dim: int) -> tuple[Layout, dict[str, 
     layout = Layout(tuple(layout_parts))
     if not sized and dim != layout.dim:
         names = ", ".join(coordinates)
-        raise UsageError("dim", dim, f"the coordinates are {names}", "leave dim out")
+        raise UsageError("dim", dim, f"the coordinates {names} are {layout.dim}", "leave dim out")
     return layout, parts
 
 
