@@ -15,7 +15,8 @@ PACKAGE = Path(stde_cli.__file__).parent
 ROOMS = {
     "system": "errors files interrupts resources environment ranges types prng",
     "autodiff": "directions restriction taylor",
-    "expressions": "layout nodes faults evaluation algebra parser linear gathering field",
+    "expressions": """layout nodes faults syntax evaluation algebra scope reader operators parser
+        linear gathering field""",
     "problem": "domains operators constraints pdes",
     "estimators": "base reading standard_error baselines exact stde",
     "ansatz": "windows networks guess hard_constraint",

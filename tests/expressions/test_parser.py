@@ -19,6 +19,8 @@ from stde_cli.expressions import (
     parse,
     render,
 )
+from stde_cli.expressions.layout import OPERATORS
+from stde_cli.expressions.operators import OPERATORS as READ
 from stde_cli.system.errors import UsageError
 from tests.expressions.cases import DIM, EVERYTHING, FAMILY, NAMED, PARAMETERS, read
 
@@ -403,3 +405,7 @@ def test_index_names_do_not_matter():
 
 def test_everything_is_allowed_at_once():
     assert parse("u + f", FAMILY, {}, where="w", allow=EVERYTHING) == read("u + f")
+
+
+def test_each_operator_of_the_language_is_read():
+    assert READ.keys() == OPERATORS
