@@ -30,6 +30,12 @@ _COMPILED_ONCE = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
+# So are the modules of Python, where it is told to leave nothing beside them.
+if sys.dont_write_bytecode:
+    _COMPILED_ONCE |= {
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / f"stde-bytecode-{os.getuid()}"),
+    }
 
 
 @dataclass
