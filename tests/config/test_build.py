@@ -15,6 +15,8 @@ from stde_cli.training import Executable
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 BASE = ["dim=6", "network.width=8", "estimator.batch=3", "train.points=5", "steps=20"]
+SHALLOW = ["network.depth=2"]
+LITTLE = {"start=least_squares": ["start.rounds=1", "start.window=2", "start.degree=2"]}
 
 
 def names(group: str) -> list[str]:
@@ -56,23 +58,22 @@ OPTIONS = [
     ["weighting=gradient_norm"],
     ["train.gradient_clip=1.0"],
     ["pde.radius=2.0"],
-    ["network.depth=2"],
+    ["network.depth=3"],
     ["network.activation=gelu"],
 ]
 CHOICES = [
     *(equation + option for equation, option in zip(EQUATIONS, OPTIONS, strict=True)),
     *side_by_side("optimizer", "schedule", "estimator/sampler"),
-    *side_by_side("start", "loss"),
+    *(row + LITTLE.get(row[0], []) for row in side_by_side("start", "loss")),
     ["estimator=stde_unrestricted", "network=weight_sharing", "network.block_size=2"],
     ["estimator=nested_backward"],
-    ["loss=gradient_enhanced", "loss.components=2"],
-    ["network=additive_mlp", "loss=gradient_enhanced"],
+    ["network=additive_mlp", "network.degree=2", "loss=gradient_enhanced", "loss.components=2"],
 ]
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=" ".join)
 def test_trains_for_two_steps(choice: list[str]) -> None:
-    config = composed(*BASE, *choice)
+    config = composed(*BASE, *SHALLOW, *choice)
     with configured_jax(config):
         built = build(config)
         executable = Executable(built.problem, abstract_state(config))
