@@ -131,7 +131,8 @@ def plan(derivatives: Collection[Index], families: Collection[Family] = FAMILIES
     _check(wanted, families)
     if "multivariate" in families and max(map(_grid_size, wanted)) > _LARGEST_GRID:
         families = ("multivariate",)
-    return _plan(wanted, tuple(family for family in FAMILIES if family in families))
+    allowed = tuple(family for family in FAMILIES if family in families)
+    return _side_by_side(wanted, [_plan(part, allowed) for part in _apart(wanted)])
 
 
 def partitions_onto(push: Push, index: Index) -> list[tuple[tuple[Index, ...], int, Index]]:
@@ -519,6 +520,40 @@ def _candidates(derivative: Index, families, base) -> Iterator[tuple[Push, ...]]
 # The search for several derivatives.
 
 
+def _apart(derivatives: Sequence[Index]) -> list[tuple[Index, ...]]:
+    """Parts that share no coordinate: no push reads derivatives of two of them."""
+    active = {derivative: set(_active(derivative)[0]) for derivative in derivatives}
+    connected: list[set[int]] = []
+    for coordinates in active.values():
+        linked = [other for other in connected if not coordinates.isdisjoint(other)]
+        rest = [other for other in connected if other not in linked]
+        connected = [*rest, coordinates.union(*linked)]
+    return [
+        tuple(derivative for derivative, at in active.items() if at <= coordinates)
+        for coordinates in connected
+    ]
+
+
+def _side_by_side(derivatives: Sequence[Index], parts: Sequence[Plan]) -> Plan:
+    """The plan of all parts, its readings in the order of `derivatives`."""
+    if len(parts) == 1:
+        return parts[0]
+    pushes = sorted((push for part in parts for push in part.pushes), key=_by_cost)
+    number = {push: at for at, push in enumerate(pushes)}
+    readings = {
+        reading.derivative: tuple(
+            (fraction, number[part.pushes[at]], index) for fraction, at, index in reading.terms
+        )
+        for part in parts
+        for reading in part.readings
+    }
+    return Plan(tuple(pushes), tuple(Reading(d, readings[d]) for d in derivatives))
+
+
+def _by_cost(push: Push) -> tuple:
+    return -push.cost, push.seeds
+
+
 @lru_cache(maxsize=1_000)
 def _plan(derivatives: tuple[Index, ...], families: tuple[Family, ...]) -> Plan:
     """The cheapest of: each derivative by its least marginal cost, each by itself, one family."""
@@ -562,7 +597,7 @@ def _finish(derivatives: tuple[Index, ...], pushes: tuple[Push, ...]) -> Plan:
         _trim(push, [index for index in push.indices if (number, index) in used])
         for number, push in enumerate(pushes)
     ]
-    pushes = tuple(sorted(trimmed, key=lambda push: (-push.cost, push.seeds)))
+    pushes = tuple(sorted(trimmed, key=_by_cost))
     return Plan(pushes, tuple(_read_all(pushes, derivatives) or []))
 
 

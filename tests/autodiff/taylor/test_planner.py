@@ -229,6 +229,42 @@ def test_same_input_same_plan():
     assert hash(first) == hash(plan(KDV))
 
 
+def beside(copies: int, *wanted: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The same derivatives in as many groups of coordinates, by turns."""
+    width = len(wanted[0])
+    pads = [((0,) * width * i, (0,) * width * (copies - 1 - i)) for i in range(copies)]
+    return [before + d + after for d in wanted for before, after in pads]
+
+
+@pytest.mark.parametrize("family", [None, *FAMILIES], ids=str)
+def test_what_shares_no_coordinate_is_planned_apart(family):
+    families = FAMILIES if family is None else [family]
+    wanted = beside(3, *KDV)
+    found = plan(wanted, families=families)
+    prove(found, wanted)
+    one = plan(KDV, families=families)
+    assert len(found.pushes) == 3 * len(one.pushes)
+    assert found.cost == pytest.approx(3 * one.cost)
+    # A derivative across two groups joins them, whatever the order.
+    across = [(1, 1, 0, 0), (0, 0, 1, 1), (0, 1, 1, 0), (0, 0, 0, 2), (2, 0, 0, 0)]
+    for order in (across, across[::-1]):
+        prove(plan(order, families=families), order)
+
+
+def test_the_search_grows_as_the_coordinates_do(monkeypatch):
+    """Pushes looked through, for a Laplacian over coordinates with a name each."""
+    looked, rows = [], planner._rows
+    monkeypatch.setattr(planner, "_rows", lambda p, d: looked.append(len(p)) or rows(p, d))
+
+    def pushes_for(coordinates: int) -> int:
+        looked.clear()
+        planner._plan.cache_clear()
+        assert len(plan(beside(coordinates, (2,))).pushes) == coordinates
+        return sum(looked)
+
+    assert 0 < pushes_for(40) == 2 * pushes_for(20)
+
+
 def test_wide_partials_are_not_searched():
     (push,) = plan([(2, 2, 1, 1, 1, 1)]).pushes
     assert len(push.indices) == prod((3, 3, 2, 2, 2, 2)) - 1
