@@ -15,8 +15,8 @@ from .estimators import Unrestricted as Unrestricted
 from .expressions import ExpressionError as ExpressionError
 from .jobs.estimate import Estimate as Estimate
 from .jobs.estimate import estimate as estimate
-from .jobs.plans import PlanReport as PlanReport
-from .jobs.plans import plan as plan
+from .jobs.plans.report import PlanReport as PlanReport
+from .jobs.plans.report import plan as plan
 from .jobs.run import Run as Run
 from .jobs.run import load as load
 from .jobs.run import solve as solve

@@ -30,14 +30,14 @@ def main(arguments: list[str]) -> int:
     signed = (f" {a}" if re.match("-[^-h]", a) else a for a in arguments)
     options = parser().parse_args(list(signed))
 
-    from stde_cli.jobs import plans
+    from stde_cli.jobs.plans.report import plan
 
     coordinates, families = (
         None if given is None else [name.strip() for name in given.split(",")]
         for given in (options.coordinates, options.families)
     )
     with told_as(expression="EXPR", families="--families"):
-        found = plans.plan(options.expression, coordinates=coordinates, families=families)
+        found = plan(options.expression, coordinates=coordinates, families=families)
     if options.json:
         print(json.dumps(found, allow_nan=False))
     else:

@@ -13,7 +13,7 @@ from stde_cli.autodiff.taylor import precision
 from stde_cli.autodiff.taylor.planner import FAMILIES, Plan, Push, Reading
 from stde_cli.cli.main import main
 from stde_cli.expressions import Layout
-from stde_cli.jobs import plans
+from stde_cli.jobs.plans import named
 from tests.end_to_end.command import stde
 
 KDV = "u_ty + u_xxxy + 3*(u_xy*u_x + u_y*u_xx) - u_xx + 2*u_yy"
@@ -105,7 +105,7 @@ def test_what_shares_a_coefficient_is_subtracted(run) -> None:
     three = Push((((1,), (0, 1)),), ((1,), (2,), (3,)))
     terms = ((Fraction(1, 1260), 0, (9,)), (Fraction(-2, 9), 1, (3,)))
     chosen = Plan((nine, three), (Reading((3, 1), terms),))
-    found = plans.NamedPlan(Layout(("x", "y")), [0, 1], chosen).reading(chosen.readings[0])
+    found = named.NamedPlan(Layout(("x", "y")), [0, 1], chosen).reading(chosen.readings[0])
     assert found["by_subtraction"] == "(A9 - 280 u_yyy)/1260"
     assert found["text"] == "(A9 - 280 B3)/1260"
 
@@ -151,7 +151,7 @@ def test_faults_are_told_in_a_line(arguments: list[str], said: str, run) -> None
 def test_a_plan_that_rounds_badly_is_warned_of(run, monkeypatch: pytest.MonkeyPatch) -> None:
     """No plan up to order 12 is found this bad: the errors are made up."""
     errors = {"float32": {(4, 4): 0.3}, "float64": {(4, 4): 1e-9}}
-    monkeypatch.setattr(plans, "relative_errors", lambda plan: errors)
+    monkeypatch.setattr(named, "relative_errors", lambda plan: errors)
     _, out, _ = run("u_xxxxyyyy", "--families", "positions")
     assert "warning: expected relative error 3e-01 at float32; set runtime.precision=float64" in out
     assert "u_xxxxyyyy" in out
