@@ -53,17 +53,18 @@ class WeightedTrace(AbstractOperator):
         return sampler(columns, min(batch, columns), sizes=sizes, key=key)
 
     def jets(self, x: Point, drawn: AbstractDirections) -> tuple[Jets, ...]:
-        over, sigma = extent(self.span, x.size), self._at(x)
-        if sigma.ndim == 2:
-            vectors = drawn.contract(sigma)
-            moved: AbstractDirections = DenseDirections(vectors, drawn.weights)
+        over, sigma, factor = extent(self.span, x.size), self._at(x), 1.0
+        if sigma.ndim == 0:
+            # The directions stay as they are, one set for all points.
+            moved, factor = drawn, sigma**2
+        elif sigma.ndim == 2:
+            moved = DenseDirections(drawn.contract(sigma), drawn.weights)
         elif isinstance(drawn, CoordinateDirections):
-            factors = sigma if sigma.ndim == 0 else sigma[drawn.indices]
-            moved = drawn.scaled(jnp.broadcast_to(factors, drawn.weights.shape))
+            moved = drawn.scaled(sigma[drawn.indices])
         else:
             assert isinstance(drawn, DenseDirections)
             moved = DenseDirections(drawn.vectors * sigma, drawn.weights)
-        return (Jets(one_by_one(moved.embedded(over, x.size)), drawn.weights, (2,)),)
+        return (Jets(one_by_one(moved.embedded(over, x.size)), drawn.weights, (2,), factor),)
 
     def _at(self, x: Point) -> Factor:
         return self.sigma(x) if callable(self.sigma) else jnp.asarray(self.sigma, x.dtype)
