@@ -202,7 +202,7 @@ def test_gradient_enhanced_is_the_residual_and_its_exact_gradient(
         return HardConstraint(network, pde.constraint, jnp.array(2.0), guess)
 
     guess = constant_guess(pde.constraint, 2.0)
-    network = MLP(dim, width=5, key=make_key(1))
+    network = MLP(dim, width=5, depth=3, key=make_key(1))
     parameters, static = eqx.partition(network, eqx.is_inexact_array)
 
     def fast(parameters):
