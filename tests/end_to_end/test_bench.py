@@ -53,7 +53,6 @@ def test_a_method_that_does_not_fit_gets_a_row_that_says_so(tmp_path: Path) -> N
 
 def test_until_trains_as_solve_does_and_reports_the_seconds(tmp_path: Path) -> None:
     both = [*SMALL, "evaluation.every=10", "evaluation.monitor_points=200", "start=network"]
-    both += ["network.depth=2"]
     stde("solve", *both, "run_dir=run", cwd=tmp_path).check()
     lines = map(json.loads, (tmp_path / "run/metrics.jsonl").read_text().splitlines())
     errors = {line["step"]: line["rel_l2_error"] for line in lines if "rel_l2_error" in line}
