@@ -7,7 +7,7 @@ and backward to the parameters. The least time of many repeats is fitted by
 
     time = overhead + a coefficients + b products
 
-with every size weighing the same, relative to its time. b/a is `planner.PRODUCT_COST`.
+with every size weighing the same, relative to its time. b/a is `pushes.PRODUCT_COST`.
 """
 
 import argparse
@@ -24,7 +24,8 @@ from stde_cli.ansatz.networks import MLP
 from stde_cli.autodiff.directions import CoordinateDirections
 from stde_cli.autodiff.restriction import restrict
 from stde_cli.autodiff.taylor import push_together
-from stde_cli.autodiff.taylor.planner import Push, plan
+from stde_cli.autodiff.taylor.planner import plan
+from stde_cli.autodiff.taylor.pushes import Push
 
 _DIM, _POINTS = 3, 100
 _JETS = {1: (1, 2, 3, 4, 5, 6, 8, 10, 12), 4: (2, 4, 6), 8: (4,)}

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from stde_cli.autodiff.taylor import precision
-from stde_cli.autodiff.taylor.planner import FAMILIES, Plan, Push, Reading
+from stde_cli.autodiff.taylor.planner import FAMILIES
+from stde_cli.autodiff.taylor.pushes import Plan, Push, Reading
 from stde_cli.cli.main import main
 from stde_cli.expressions import Layout
 from stde_cli.jobs.plans import named

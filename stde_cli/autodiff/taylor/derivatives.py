@@ -6,8 +6,9 @@ from typing import TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from stde_cli.autodiff.taylor.planner import Plan, Push, plan
+from stde_cli.autodiff.taylor.planner import plan
 from stde_cli.autodiff.taylor.polynomials import COLLAPSED, Index, is_uppermost, push_together
+from stde_cli.autodiff.taylor.pushes import Plan, Push
 from stde_cli.system.types import RestrictedField, Scalar
 
 Functional: TypeAlias = Mapping[Index, float | Scalar]

@@ -1,9 +1,6 @@
 """Which Taylor polynomials to push through g: R^n -> R so that given partials can be read off.
 
-A plan is data: pushes, and for each partial a reading, a rational combination of coefficients.
-No prefactor is written by hand. `Push.contents` says by Faa di Bruno what lands on a coefficient,
-in integers; a partial can be read where it lies in the span of these rows over the rationals, and
-what must be subtracted comes out of the elimination. Three families of pushes compete:
+Three families of pushes compete:
 
 - positions: one curve whose tangent v_j is the coordinate placed at j, which puts the partial q on
   coefficient sum_t q_t j_t ([STDE] section 4);
@@ -17,30 +14,19 @@ by small integers s_t, and every partial alpha that lands on the coefficient is 
 s^alpha. As many scalings are combined as it takes to leave q alone.
 """
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from itertools import product
 from math import gcd, prod
 from typing import Literal, get_args
 
-from stde_cli.autodiff.taylor.partitions import Index, expand, multiplicity, partitions
+from stde_cli.autodiff.taylor.elimination import Span, read, read_all, rows_on
+from stde_cli.autodiff.taylor.partitions import Index, partitions
+from stde_cli.autodiff.taylor.pushes import Plan, Push, Reading, grid_size, landing_on, total_cost
 
 Family = Literal["positions", "polarisation", "multivariate"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
-
-COEFFICIENT_COST = 1.0
-"""What propagating a coefficient through one layer costs: the unit of cost."""
-
-PRODUCT_COST = 0.05
-"""What one product of two coefficients in an elementwise function costs.
-
-The ratio b/a of time = overhead + a coefficients + b products, fitted by least squares to measured
-times by `python scripts/fit_plan_costs.py`: forward and backward through the paper's network at 100
-points on two CPU cores. It came out as 0.048, with a residual of 8 %.
-"""
 
 HIGHEST_ORDER = 12
 """The highest order of a partial that `plan` accepts."""
@@ -60,61 +46,6 @@ Geramita, "The solution to the Waring problem for monomials", 2012), so where th
 coordinates or more they hold no fewer coefficients than the multivariate push.
 """
 
-_Row = dict[Index, int]
-
-
-@dataclass(frozen=True)
-class Push:
-    """One Taylor polynomial gamma, pushed through g: R^n -> R.
-
-    `seeds` holds D^index gamma(0) as integer vectors of length n, by index; the others are zero.
-    `indices` are the coefficients that are propagated: closed downwards, without zero, by degree
-    and then lexicographically. Coefficients are derivatives, not derivatives over factorials.
-    """
-
-    seeds: tuple[tuple[Index, tuple[int, ...]], ...]
-    indices: tuple[Index, ...]
-
-    def contents(self) -> dict[Index, _Row]:
-        """For each coefficient, the partials of g that land on it, with integer prefactors."""
-        return {index: dict(_coefficient(self.seeds, index)) for index in self.indices}
-
-    @property
-    def products(self) -> int:
-        """Products of two coefficients in one elementwise function of a dense layer.
-
-        For delta = sum c_alpha eps^alpha without its constant: delta^2 ... delta^K by repeated
-        truncated multiplication with delta, half of delta^2 by symmetry, and one product with each
-        derivative f^(n) that reaches the coefficient. Below alpha lie H = prod(alpha_i + 1) - 2
-        coefficients, as many of degree d as of |alpha| - d; one of degree d meets delta in delta^2
-        and in delta^3 ... delta^(d+1).
-        """
-        return sum(map(_products, self.indices))
-
-    @property
-    def cost(self) -> float:
-        return len(self.indices) * COEFFICIENT_COST + self.products * PRODUCT_COST
-
-
-@dataclass(frozen=True)
-class Reading:
-    """derivative = sum of fraction times coefficient `index` of push `number`, over the terms."""
-
-    derivative: Index
-    terms: tuple[tuple[Fraction, int, Index], ...]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Pushes, and how each derivative asked for is read from their coefficients."""
-
-    pushes: tuple[Push, ...]
-    readings: tuple[Reading, ...]
-
-    @property
-    def cost(self) -> float:
-        return _cost(self.pushes)
-
 
 def plan(derivatives: Collection[Index], families: Collection[Family] = FAMILIES) -> Plan:
     """The cheapest plan found that reads all of `derivatives`; the readings are in their order.
@@ -129,24 +60,10 @@ def plan(derivatives: Collection[Index], families: Collection[Family] = FAMILIES
     """
     wanted = tuple(dict.fromkeys(map(tuple, derivatives)))
     _check(wanted, families)
-    if "multivariate" in families and max(map(_grid_size, wanted)) > _LARGEST_GRID:
+    if "multivariate" in families and max(map(grid_size, wanted)) > _LARGEST_GRID:
         families = ("multivariate",)
     allowed = tuple(family for family in FAMILIES if family in families)
     return _side_by_side(wanted, [_plan(part, allowed) for part in _apart(wanted)])
-
-
-def partitions_onto(push: Push, index: Index) -> list[tuple[tuple[Index, ...], int, Index]]:
-    """What lands on a coefficient: (partition into seed indices, integer prefactor, derivative).
-
-    A partition whose vectors are not unit vectors appears once for each partial it expands to.
-    Where 3, 4 and 7 carry x, y and t, coefficient 13 gives 3+3+3+4 with 200200 u_xxxy and 3+3+7
-    with 17160 u_xxt.
-    """
-    return [
-        (partition, number * factor, derivative)
-        for partition, number, row in _landings(push.seeds, index)
-        for derivative, factor in row.items()
-    ]
 
 
 def _check(derivatives: tuple[Index, ...], families: Collection[Family]) -> None:
@@ -164,125 +81,6 @@ def _check(derivatives: tuple[Index, ...], families: Collection[Family]) -> None
                 f"derivative {derivative} has order {sum(derivative)}; plans are made for orders 1 "
                 f"to {HIGHEST_ORDER}: leave u itself out, and lower an order above that"
             )
-
-
-# Faa di Bruno, for the seeds of a push.
-
-
-def _landings(seeds, index: Index) -> Iterator[tuple[tuple[Index, ...], int, _Row]]:
-    parts, vectors = zip(*seeds, strict=True)
-    for counts in partitions(index, parts):
-        partition = tuple(p for p, count in zip(parts, counts, strict=True) for _ in range(count))
-        yield partition, multiplicity(parts, counts), expand(vectors, counts)
-
-
-@lru_cache(maxsize=100_000)
-def _coefficient(seeds, index: Index) -> _Row:
-    """What lands on a coefficient, as derivative -> integer. Shared: not to be written to."""
-    total: _Row = {}
-    for _, number, row in _landings(seeds, index):
-        for derivative, factor in row.items():
-            total[derivative] = total.get(derivative, 0) + number * factor
-    return {derivative: factor for derivative, factor in total.items() if factor}
-
-
-def _products(index: Index) -> int:
-    degree = sum(index)
-    below = _grid_size(index) - 2
-    return (below + 1) // 2 + below * (degree - 2) // 2 + degree
-
-
-def _grid_size(index: Index) -> int:
-    return prod(count + 1 for count in index)
-
-
-def _cost(pushes: Iterable[Push]) -> float:
-    return sum(push.cost for push in pushes)
-
-
-# Exact linear algebra: the span of named rows.
-
-
-class _Span:
-    """Rows in reduced echelon form, each with the combination of named rows that makes it."""
-
-    def __init__(self):
-        self._basis: dict[Index, tuple[dict, dict]] = {}
-
-    def add(self, name: Hashable, row: _Row) -> None:
-        reduced, combination = self._reduce(row, {name: Fraction(1)})
-        if not reduced:
-            return
-        pivot = min(reduced)
-        scale = 1 / reduced[pivot]
-        reduced = {column: scale * entry for column, entry in reduced.items()}
-        combination = {key: scale * entry for key, entry in combination.items()}
-        for other in self._basis.values():
-            factor = other[0].get(pivot)
-            if factor:
-                _subtract(other[0], reduced, factor)
-                _subtract(other[1], combination, factor)
-        self._basis[pivot] = (reduced, combination)
-
-    def express(self, derivative: Index) -> dict | None:
-        """`derivative` as a combination, name -> fraction; None outside the span."""
-        if derivative not in self._basis:
-            return None
-        reduced, combination = self._reduce({derivative: 1}, {})
-        return None if reduced else {name: -entry for name, entry in combination.items()}
-
-    def _reduce(self, row, combination):
-        row = {column: Fraction(entry) for column, entry in row.items()}
-        for column in [column for column in row if column in self._basis]:
-            factor = row[column]
-            basis_row, basis_combination = self._basis[column]
-            _subtract(row, basis_row, factor)
-            _subtract(combination, basis_combination, factor)
-        return row, combination
-
-
-def _subtract(row: dict, other: dict, factor: Fraction) -> None:
-    for key, entry in other.items():
-        value = row.get(key, 0) - factor * entry
-        if value:
-            row[key] = value
-        else:
-            row.pop(key, None)
-
-
-def _rows(pushes: Sequence[Push], derivatives: Collection[Index]) -> list[tuple]:
-    """The rows ((number, index), contents) that bear on `derivatives`, simple ones first."""
-    rest = [
-        ((number, index), row)
-        for number, push in enumerate(pushes)
-        for index in push.indices
-        if (row := _coefficient(push.seeds, index))
-    ]
-    columns, rows = set(derivatives), []
-    while touching := [entry for entry in rest if not columns.isdisjoint(entry[1])]:
-        rest = [entry for entry in rest if columns.isdisjoint(entry[1])]
-        rows += touching
-        columns.update(*(row for _, row in touching))
-    return sorted(rows, key=lambda entry: (len(entry[1]), sum(map(abs, entry[1].values()))))
-
-
-def _read(pushes: Sequence[Push], derivative: Index) -> Reading | None:
-    span = _Span()
-    for name, row in _rows(pushes, [derivative]):
-        span.add(name, row)
-        if (found := span.express(derivative)) is not None:
-            terms = ((fraction, *name) for name, fraction in found.items())
-            return Reading(derivative, tuple(sorted(terms, key=lambda term: term[1:])))
-    return None
-
-
-def _read_all(pushes: Sequence[Push], derivatives: Iterable[Index]) -> list[Reading] | None:
-    readings = []
-    for derivative in derivatives:
-        if (reading := _read(pushes, derivative)) is None:
-            return None
-        readings.append(reading)
-    return readings
 
 
 # Pushes: made in one normal form, so that equal ones are recognised, and joined.
@@ -326,7 +124,7 @@ def _box(derivatives: Iterable[Index]) -> Push:
 def _partials(push: Push) -> set[Index]:
     """The coefficients of a push along coordinate axes, as partials; empty for other pushes."""
     if all(sum(index) == 1 and sum(map(abs, vector)) == 1 for index, vector in push.seeds):
-        return {next(iter(_coefficient(push.seeds, index))) for index in push.indices}
+        return {next(iter(landing_on(push.seeds, index))) for index in push.indices}
     return set()
 
 
@@ -381,7 +179,7 @@ def _symmetric(derivative: Index, positions: Index) -> tuple[Push, ...] | None:
     cubes = [[range(largest + 1)] * len(powers) for largest in (1, 2, 3)]
     found = (_isolate(derivative, positions, scales) for scales in cubes)
     options = _isolate(derivative, positions, grid), next(filter(None, found), None)
-    return min(filter(None, options), key=_cost, default=None)
+    return min(filter(None, options), key=total_cost, default=None)
 
 
 def _isolate(derivative, positions, scales_each: Sequence[range]) -> tuple[Push, ...] | None:
@@ -405,8 +203,8 @@ def _isolate(derivative, positions, scales_each: Sequence[range]) -> tuple[Push,
             jets.setdefault(tuple(flip * weight for weight in seen), jet)
         key = tuple(dict.fromkeys(jets.values()))
         size = sum(scales), -sum(map(int.__mul__, scales, powers)), scales
-        orbits.setdefault(key, (_cost(key), size, row))
-    span = _Span()
+        orbits.setdefault(key, (total_cost(key), size, row))
+    span = Span()
     for jets, (_, _, row) in sorted(orbits.items(), key=lambda item: item[1][:2]):
         span.add(jets, row)
         if (found := span.express(powers)) is not None:
@@ -427,8 +225,8 @@ def _single(derivative: Index, positions: Index, base: Sequence[Push]) -> tuple[
         for t, count in zip(at, counts, strict=True):
             column[t] = count
         columns.append(tuple(column))
-    known = _rows(base, columns)
-    held = _cost(base)
+    known = rows_on(base, columns)
+    held = total_cost(base)
     for largest in (1, 2, 3):
         jets: dict[Push, tuple] = {}
         for scales in product(range(-largest, largest + 1), repeat=len(at)):
@@ -436,12 +234,14 @@ def _single(derivative: Index, positions: Index, base: Sequence[Push]) -> tuple[
                 jet = _jet(positions, scales, at, len(derivative), order)
                 size = sum(map(abs, scales)), tuple(-s for s in scales)
                 jets[jet] = min(size, jets.get(jet, size))
-        priced = sorted((_cost(_join(base, [jet])) - held, size, jet) for jet, size in jets.items())
-        span = _Span()
+        priced = sorted(
+            (total_cost(_join(base, [jet])) - held, size, jet) for jet, size in jets.items()
+        )
+        span = Span()
         for name, row in known:
             span.add(name, row)
         for _, _, jet in priced:
-            span.add(jet, _coefficient(jet.seeds, jet.indices[-1]))
+            span.add(jet, landing_on(jet.seeds, jet.indices[-1]))
             if (found := span.express(derivative)) is not None:
                 return tuple(name for name in found if isinstance(name, Push))
     return None
@@ -495,7 +295,7 @@ def _positions(derivative: Index) -> tuple[Index, ...]:
         )
         for _, positions in crowds[:2]:
             options = _by_placement(derivative, positions, ())
-            found += [(_cost(jets), order, positions) for jets in options]
+            found += [(total_cost(jets), order, positions) for jets in options]
     best = dict.fromkeys(positions for _, _, positions in sorted(found))
     return tuple(best)[:4]
 
@@ -574,14 +374,14 @@ def _greedy(derivatives: tuple[Index, ...], families) -> tuple[Push, ...]:
     """Highest order first, each by the candidate that adds least to the cost of those before."""
     base: tuple[Push, ...] = ()
     for derivative in sorted(derivatives, key=lambda d: (-sum(d), d)):
-        if _read(base, derivative) is None:
+        if read(base, derivative) is None:
             options = [_join(base, pushes) for pushes in _candidates(derivative, families, base)]
             if not options:
                 raise ValueError(
                     f"derivative {derivative}: too many partials to tell apart by jets of "
                     f"{list(families)}; allow the family multivariate"
                 )
-            base = min(options, key=lambda pushes: (_cost(pushes), len(pushes)))
+            base = min(options, key=lambda pushes: (total_cost(pushes), len(pushes)))
     return base
 
 
@@ -589,19 +389,19 @@ def _finish(derivatives: tuple[Index, ...], pushes: tuple[Push, ...]) -> Plan:
     """Drop the pushes that no derivative needs, then the coefficients that no reading needs."""
     for push in sorted(pushes, key=lambda push: -push.cost):
         fewer = tuple(other for other in pushes if other != push)
-        if _read_all(fewer, derivatives) is not None:
+        if read_all(fewer, derivatives) is not None:
             pushes = fewer
-    readings = _read_all(pushes, derivatives) or []
+    readings = read_all(pushes, derivatives) or []
     used = {term[1:] for reading in readings for term in reading.terms}
     trimmed = [
         _trim(push, [index for index in push.indices if (number, index) in used])
         for number, push in enumerate(pushes)
     ]
     pushes = tuple(sorted(trimmed, key=_by_cost))
-    return Plan(pushes, tuple(_read_all(pushes, derivatives) or []))
+    return Plan(pushes, tuple(read_all(pushes, derivatives) or []))
 
 
 def _trim(push: Push, used: Sequence[Index]) -> Push:
     if _partials(push):
-        return _box(next(iter(_coefficient(push.seeds, index))) for index in used)
+        return _box(next(iter(landing_on(push.seeds, index))) for index in used)
     return Push(push.seeds, push.indices[: max(used)[0]])

@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from stde_cli.autodiff.taylor.derivatives import execute
-from stde_cli.autodiff.taylor.planner import Index, Plan
+from stde_cli.autodiff.taylor.partitions import Index
+from stde_cli.autodiff.taylor.pushes import Plan
 from stde_cli.system.types import Scalar
 
 _WIDTH, _DEPTH, _POINTS = 32, 3, 8

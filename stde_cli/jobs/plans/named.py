@@ -5,17 +5,11 @@ from collections.abc import Collection, Sequence
 from fractions import Fraction
 from typing import Any
 
-from stde_cli.autodiff.taylor.planner import (
-    FAMILIES,
-    Family,
-    Index,
-    Plan,
-    Push,
-    Reading,
-    partitions_onto,
-)
+from stde_cli.autodiff.taylor.partitions import Index
+from stde_cli.autodiff.taylor.planner import FAMILIES, Family
 from stde_cli.autodiff.taylor.planner import plan as cheapest_plan
 from stde_cli.autodiff.taylor.precision import MOST_PRODUCTS, relative_errors
+from stde_cli.autodiff.taylor.pushes import Plan, Push, Reading, partitions_onto
 from stde_cli.expressions import Layout
 from stde_cli.expressions.algebra import partial
 

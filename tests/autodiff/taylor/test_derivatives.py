@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from stde_cli.autodiff.taylor import derivatives, down_closure, execute, push
-from stde_cli.autodiff.taylor.planner import Family, Push, plan
+from stde_cli.autodiff.taylor.planner import Family, plan
+from stde_cli.autodiff.taylor.pushes import Push
 from tests.autodiff.taylor.test_polynomials import tower
 from tests.helpers import filled
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from jax.experimental import jet
 
-from stde_cli.autodiff.taylor import planner
+from stde_cli.autodiff.taylor import elimination, planner
 from stde_cli.autodiff.taylor.partitions import expand, multiplicity, partitions
-from stde_cli.autodiff.taylor.planner import Family, Plan, Push, partitions_onto, plan
+from stde_cli.autodiff.taylor.planner import Family, plan
+from stde_cli.autodiff.taylor.pushes import Plan, Push, partitions_onto
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
 T, X, Y = (1, 0, 0), (0, 1, 0), (0, 0, 1)
@@ -252,8 +253,8 @@ def test_what_shares_no_coordinate_is_planned_apart(family):
 
 def test_the_search_grows_as_the_coordinates_do(monkeypatch):
     """Pushes looked through, for a Laplacian over coordinates with a name each."""
-    looked, rows = [], planner._rows
-    monkeypatch.setattr(planner, "_rows", lambda p, d: looked.append(len(p)) or rows(p, d))
+    looked, rows = [], elimination.rows_on
+    monkeypatch.setattr(elimination, "rows_on", lambda p, d: looked.append(len(p)) or rows(p, d))
 
     def pushes_for(coordinates: int) -> int:
         looked.clear()
