@@ -71,7 +71,7 @@ def test_muon_takes_matrices_and_adam_vectors() -> None:
 )
 def test_a_run_resumed_from_a_checkpoint_is_the_run(choice, tmp_path) -> None:
     """Bit for bit, what the options keep from step to step included."""
-    built, executable, state = made(*SMALL, "network.depth=2", "pde=wave", *choice)
+    built, executable, state = made(*SMALL, "network.depth=2", "pde=cahn_hilliard", *choice)
     half, first = executable(state, 5)
     (tmp_path / "checkpoints").mkdir()
     checkpoints = Checkpoints(tmp_path / "checkpoints", 1)
