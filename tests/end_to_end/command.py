@@ -20,7 +20,14 @@ import pytest
 from stde_cli.cli import solve
 from stde_cli.cli.main import main, program
 
-SMALL = ("dim=6", "steps=40", "network.width=8", "estimator.batch=3", "evaluation.points=200")
+SMALL = (
+    "dim=6",
+    "steps=40",
+    "network.width=8",
+    "network.depth=2",
+    "estimator.batch=3",
+    "evaluation.points=200",
+)
 """Overrides of a problem that trains in a moment."""
 
 _OFFLINE = {"WANDB_API_KEY": "", "NETRC": os.devnull, "JAX_PLATFORMS": "cpu"}

@@ -393,7 +393,7 @@ def test_predict_refuses_arguments(
     assert not list(tmp_path.glob("*values*"))
 
 
-FULL_DISK = ("bash", "-c", 'ulimit -f 200; exec "$@"', "bash")
+FULL_DISK = ("bash", "-c", 'ulimit -f 200; exec env PYTHONDONTWRITEBYTECODE=1 "$@"', "bash")
 """Files may grow to 200 kB: a write beyond fails as on a full disk."""
 # A compiled program that is kept would not fit either, and JAX says so.
 UNCACHED = environment(JAX_ENABLE_COMPILATION_CACHE="false")

@@ -20,7 +20,6 @@ def test_bench_prints_a_table_and_writes_a_list(tmp_path: Path) -> None:
     out = stde(
         "bench",
         *SMALL,
-        "network.depth=2",
         "bench.out=rows.json",
         "bench.blocks=2",
         "bench.block_seconds=0.05",
