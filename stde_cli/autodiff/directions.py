@@ -308,6 +308,10 @@ class Dense(AbstractSampler):
 
     distribution: Literal["rademacher", "gaussian"] = eqx.field(static=True)
 
+    def __check_init__(self):
+        if self.distribution not in ("rademacher", "gaussian"):
+            raise ValueError(f"distribution={self.distribution!r}: rademacher or gaussian")
+
     def __call__(
         self, dim: int, batch: int, *, sizes: Sizes = None, key: PRNGKey
     ) -> DenseDirections:

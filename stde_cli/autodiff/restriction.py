@@ -45,7 +45,8 @@ def sum_in_blocks(
     """part(rows) for a `part` that is a sum over rows, in as many blocks of rows as directions.
 
     What moves along every direction has an axis of directions beside that of a block: it holds no
-    more numbers in all than the rows. In a reverse pass the blocks are computed again.
+    more numbers in all than the rows, or than `_FEW_ROWS` a direction where that is more. In a
+    reverse pass the blocks are computed again.
 
     Args:
         part: the sum over rows that count, told as a mask: the last block is filled up.

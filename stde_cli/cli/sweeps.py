@@ -79,11 +79,14 @@ def told_together() -> Iterator[None]:
     def value(result: JobReturn) -> Any:
         nonlocal ended
         ended += 1
+        error = result._return_value
         if result.status is not JobStatus.FAILED:
-            return result._return_value
+            return error
+        if Begin.sweep is None or not isinstance(error, StdeError):
+            raise error
         # Hydra would print the job's overrides, and raise the first failure alone.
         assert result.hydra_cfg is not None
-        lost[result.hydra_cfg.hydra.job.num] = result._return_value
+        lost[result.hydra_cfg.hydra.job.num] = error
         return math.nan
 
     in_place_of_hydras = property(value, JobReturn.return_value.fset)

@@ -118,7 +118,8 @@ def _devices_chosen(platform: str | None) -> Iterator[None]:
         try:
             with _setting("jax_platforms", platform) if platform else nullcontext():
                 device = jax.devices(platform)[0]
-        except RuntimeError as error:
+        except (RuntimeError, AssertionError) as error:
+            # JAX asserts that a platform it knows a plugin for has come up.
             why = "JAX finds no such device"
             raise UsageError("runtime.platform", platform, why, "see: stde doctor") from error
         if platform:

@@ -116,10 +116,17 @@ def describes_same_run(run: RunDirectory, config: DictConfig) -> bool:
 
 def difference(run: RunDirectory, config: DictConfig) -> str:
     """The first key, with its value there, by which `run` is not one of `config`."""
-    there, here = _computed(_read(run)), _computed(config)
+    return _first_difference(_computed(_read(run)), _computed(config))
+
+
+def _first_difference(there: dict[str, Any], here: dict[str, Any], under: str = "") -> str:
     key = next((key for key in here if there.get(key, _NOTHING) != here[key]), None)
-    value = there.get(key) if key else None
-    return key or "" if value is None or isinstance(value, dict) else f"{key}={value}"
+    if key is None:
+        return ""
+    value = there.get(key)
+    if isinstance(value, dict) and isinstance(here[key], dict):
+        return _first_difference(value, here[key], f"{under}{key}.") or f"{under}{key}"
+    return f"{under}{key}" if value is None or isinstance(value, dict) else f"{under}{key}={value}"
 
 
 def slug(config: DictConfig) -> str:

@@ -144,5 +144,5 @@ def _members(range_: Any) -> int:
     """1 for [low, high], the count of a family; 0 for one without, and for what is no range."""
     if OmegaConf.is_dict(range_):
         count = range_.get("count")
-        return count if isinstance(count, int) and count > 0 else 0
+        return count if type(count) is int and count > 0 else 0
     return int(OmegaConf.is_list(range_))

@@ -128,7 +128,7 @@ def _check_across(config: DictConfig, *, new: bool) -> None:
         window, degree = (
             OmegaConf.select(config, f"{group}.{name}") for name in ("window", "degree")
         )
-        if window is not None and degree is not None:
+        if new and window is not None and degree is not None:
             _check_terms(f"{group}.window", window, degree)
 
 
@@ -138,7 +138,8 @@ def _check_terms(key: str, window: int, degree: int) -> None:
     if terms > _MOST_TERMS:
         highest = max(n for n in range(degree) if comb(window + n, n) <= _MOST_TERMS)
         why = f"a polynomial of {window} coordinates and degree {degree} has {terms:,} terms"
-        mend = f"lower it, or {key.replace('window', 'degree')} to {highest}"
+        also = f", or {key.replace('window', 'degree')} to {highest}" if highest else ""
+        mend = f"lower it{also}"
         raise UsageError(key, window, why, mend)
 
 

@@ -15,6 +15,7 @@ from stde_cli.estimators import STDE
 from stde_cli.expressions import Layout, parse
 from stde_cli.expressions.layout import Part
 from stde_cli.problem.pdes.equation import Equation
+from stde_cli.problem.pdes.symbolic import parameter
 from stde_cli.system.errors import UsageError
 from stde_cli.system.types import Point, Points, PRNGKey, Scalar, ScalarField
 
@@ -53,6 +54,7 @@ def estimate(
 
     Args:
         expression: in the language of residuals: "laplacian(u) + u", "u_x1x1x2", "grad_norm2(u)".
+            Where coordinates are named, a coordinate t is time: no Laplacian or gradient is in it.
         field: u, from a point of shape (dim,) to a scalar. Anything that JAX can trace; a module
             with a `restrict` method is cheaper.
         x: a point of shape (dim,), or points of shape (points, dim). Points share their directions,
@@ -90,7 +92,9 @@ def estimate(
     for name, count, least in (("directions", directions, 1), ("draws", draws, 2)):
         if count < least:
             raise UsageError(name, count, f"must be {least} or more")
-    values = {name: _parameter(name, value) for name, value in (parameters or {}).items()}
+    values = {
+        name: parameter(f"parameters.{name}", value) for name, value in (parameters or {}).items()
+    }
     node = parse(expression, layout, values, where="expression", allow=frozenset("u"))
     equation = Equation(node, layout, values, where="expression")
     _check_field(field, x[0] if x.ndim == 2 else x)
@@ -101,7 +105,10 @@ def estimate(
         raise UsageError("sampler", type(estimator.sampler).__name__, str(error)) from error
     # What draws nothing is the same every time.
     draws = draws if jax.tree.leaves(chance) else 1
-    value, standard_error = _estimate(equation, estimator, field, jnp.atleast_2d(x), draws, key)
+    try:
+        value, standard_error = _estimate(equation, estimator, field, jnp.atleast_2d(x), draws, key)
+    except ValueError as error:
+        raise UsageError("field", None, str(error)) from error
     return Estimate(value, standard_error) if x.ndim == 2 else Estimate(value[0], standard_error[0])
 
 
@@ -151,14 +158,6 @@ def _layout(width: int, dim: int | None, coordinates: Sequence[Part] | None) -> 
         if named is not None and named != width:
             raise UsageError(where, named, f"a point of x has {width} coordinates")
     return layout
-
-
-def _parameter(name: str, value: Any) -> Float[Array, "..."]:
-    try:
-        return jnp.asarray(value, float)
-    except (TypeError, ValueError) as error:
-        why = "is not a number, a vector or a matrix"
-        raise UsageError(f"parameters.{name}", value, why) from error
 
 
 def _check_field(field: ScalarField, x: Point) -> None:

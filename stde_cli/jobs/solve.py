@@ -9,7 +9,7 @@ of the run is kept by `_Record`, whatever ends it.
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 
 import numpy as np
 from jax.errors import JaxRuntimeError
@@ -123,7 +123,7 @@ def _run(
     """Train, evaluate, and leave a complete run directory whatever happens."""
     started = time.perf_counter()
     reset_peak_memory()
-    # Before anything is written: it may refuse what the environment says.
+    # All that may refuse comes before anything is written; a tracker, what the environment says.
     tracker = build_tracker(config)
     shapes = abstract_state(config)
     _check_room(config, run, shapes)
@@ -141,7 +141,7 @@ def _run(
         record = _Record(run, summary, started, earlier)
         extended = earlier is not None and earlier.steps_planned != config.steps
         settings = saved.kept(config)
-        if state is None or extended:
+        if state is None:
             run.write_config(OmegaConf.to_yaml(settings))
         run.forget_metrics_after(done)
         summary.steps = done
@@ -156,6 +156,9 @@ def _run(
             executable = _compile(config, built, shapes, record, restored=state is not None)
             if state is None:
                 state = _first_state(config, built, record, console, stop)
+            if extended:
+                run.write_config(OmegaConf.to_yaml(settings))
+            record.at_work()
             problem = built.problem
             evaluator = Evaluator(problem.residual, problem.points)
             events = _events(config, built, evaluator, checkpoints, record, tracker, console, stop)
@@ -225,6 +228,8 @@ class _Record:
     ):
         self.summary, self.speed = summary, Speed()
         self._run, self._started, self._earlier_seconds = run, started, 0.0
+        # What stands again where the run ends before it is at work.
+        self._earlier = earlier
         if earlier is not None:
             self._earlier_seconds = earlier.wall_seconds
             # A run stopped in its last evaluation has no step left to measure anew.
@@ -234,6 +239,10 @@ class _Record:
     def __call__(self, chunk: Chunk) -> None:
         self.summary.steps, self.summary.loss = chunk.step, float(chunk.losses[-1])
         self.summary.steps_per_second = self.speed.steps_per_second
+
+    def at_work(self) -> None:
+        """From now on the run is another than before it was resumed."""
+        self._earlier = None
 
     def seconds(self) -> float:
         """That the run has been at work, also before it was resumed."""
@@ -257,8 +266,11 @@ class _Record:
 
     def _end(self, status: str, tracker: Tracker) -> None:
         # What ended the run is worth more than an error in saying so: a full disk, say.
-        with suppress(OSError):
-            self._write(status)
+        with suppress(OSError) if status != FINISHED else nullcontext():
+            if self._earlier is None:
+                self._write(status)
+            else:
+                self._run.write_summary(self._earlier)
         tracker.finish(self.summary.as_dict())
 
     def _write(self, status: str) -> None:

@@ -52,7 +52,7 @@ def _find(place: Path) -> Iterator[RunDirectory]:
 
 def _describe(run: RunDirectory) -> Listed:
     written = [file.stat().st_mtime for file in (run.summary, run.metrics) if file.exists()]
-    age = max(0.0, time.time() - max(written))
+    age = max(0.0, time.time() - max(written, default=time.time()))
     try:
         summary = run.read_summary()
     except UsageError:
@@ -75,7 +75,7 @@ def _describe(run: RunDirectory) -> Listed:
     if summary.status != FINISHED:
         # The summary is written at the end, the figures on the way there.
         for row in run.read_metrics():
-            listed.steps = int(row["step"])
-            listed.loss = row.get("loss", listed.loss)
             listed.rel_l2_error = row.get("rel_l2_error", listed.rel_l2_error)
+            if row["step"] > (listed.steps or 0):
+                listed.steps, listed.loss = int(row["step"]), row.get("loss", listed.loss)
     return listed

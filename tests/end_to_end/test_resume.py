@@ -2,11 +2,13 @@ import json
 import shutil
 import signal
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 import yaml
 
+from stde_cli.system.errors import UsageError
 from tests.end_to_end.command import SMALL, in_process, stde, stde_interrupted
 from tests.end_to_end.test_solve import read_arrays, read_metrics
 
@@ -100,8 +102,15 @@ def test_resume_of_a_finished_run_shows_its_summary(finished_run: Path) -> None:
     assert "finished already" in out
 
 
+def _does_not_fit(*arguments: Any, **named: Any) -> NoReturn:
+    raise UsageError("dim", 6, "does not fit")
+
+
 def test_a_finished_run_is_trained_further(
-    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The schedule, linear to zero, spans all the steps; what was learned stays."""
     run = tmp_path / "run"
@@ -120,6 +129,13 @@ def test_a_finished_run_is_trained_further(
     assert found == ("finished", 50, 50)
 
     left = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    # One that comes to nothing leaves what the run was.
+    with monkeypatch.context() as patched:
+        patched.setattr("stde_cli.jobs.solve._compile", _does_not_fit)
+        assert in_process("resume", str(run), "steps=90", capsys=capsys).status == 2
+    log = run / "console.log"
+    left[log] = log.read_bytes()
+    assert left == {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
     for asked, why in (("steps=49", "has taken 50 steps already"), ("dim=3", "is not steps=N")):
         outcome = in_process("resume", str(run), asked, capsys=capsys)
         assert (outcome.status, why in outcome.err) == (2, True), outcome

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 import stde_cli as stde
 
@@ -202,6 +203,18 @@ FAULTS = {
     "x: has shape (): give": ("u", field, 1.0, {}),
     "field: gives (3,) at a point; return a scalar": ("u", jnp.sin, POINT, {}),
     "parameters.c=a: is not a number": ("u", field, POINT, {"parameters": {"c": "a"}}),
+    "expression: p must hold whole numbers": (
+        "sum(i, x[p[i]]*partial(u, x[i], x[i]))",
+        field,
+        POINT,
+        {"parameters": {"p": [1.0, 2.0, 3.0]}},
+    ),
+    "field: complex: complex numbers do not go through": (
+        "u_x1x1",
+        lambda x: jnp.real(jnp.exp(lax.complex(x[0], x[1]))),
+        POINT,
+        {},
+    ),
     "sampler=Dense: dense directions cannot": (
         "sum(i, partial(u, x[i], x[i], x[i]))",
         field,
@@ -209,6 +222,16 @@ FAULTS = {
         {"sampler": GAUSSIAN},
     ),
 }
+
+
+@pytest.mark.parametrize("listed", [[2, 3, 1], np.array([2, 3, 1]), jnp.array([2, 3, 1])])
+def test_a_list_of_whole_numbers_is_an_index(listed):
+    x = jnp.array([0.5, -1.0, 2.0])
+    expression = "sum(i, x[p[i]]*partial(u, x[i], x[i]))"
+    value, _ = stde.estimate(
+        expression, lambda x: jnp.sum(x**3), x, parameters={"p": listed}, key=jax.random.key(0)
+    )
+    np.testing.assert_allclose(value, 6 * (-1 * 0.5 + 2 * -1 + 0.5 * 2), rtol=1e-5)
 
 
 @pytest.mark.parametrize("told", FAULTS)

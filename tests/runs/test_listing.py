@@ -19,9 +19,10 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "runs/first": Summary("finished", pde="poisson", dim=1000, steps=9, steps_planned=9),
         "runs/sweep/0-poisson": Summary("running", pde="poisson", dim=5, steps_planned=90),
         "runs/gone": Summary("running", pde="wave", dim=5, steps_planned=90),
-        "elsewhere/failed": Summary("failed", pde="kdv_1d", dim=2, steps=1, steps_planned=90),
+        "elsewhere/failed": Summary("failed", pde="kdv_1d", dim=2, steps=30, steps_planned=90),
     }
     summaries["runs/first"].rel_l2_error = 1e-3
+    summaries["elsewhere/failed"].loss = 2.0
     for hours, (name, summary) in enumerate(summaries.items(), start=1):
         run = RunDirectory(Path(name))
         run.path.mkdir(parents=True)
@@ -48,6 +49,9 @@ def test_runs_are_listed_with_what_became_of_them(runs: Path) -> None:
     assert (listed["runs/first"].rel_l2_error, listed["runs/first"].steps) == (1e-3, 9)
     gone = listed["runs/gone"]
     assert (gone.steps, gone.steps_planned, gone.loss, gone.rel_l2_error) == (8, 90, 0.125, 0.25)
+    (failed,) = list_runs([Path("elsewhere")])
+    # The rows are of steps before those that the summary of its end tells of.
+    assert (failed.steps, failed.loss) == (30, 2.0)
     assert gone.age_seconds == pytest.approx(3 * 3600, abs=100)
 
 

@@ -76,6 +76,10 @@ def is_real(atom: jex_core.Var | jex_core.Literal) -> bool:
     return jnp.issubdtype(aval(atom).dtype, jnp.floating)
 
 
+def is_complex(atom: jex_core.Var | jex_core.Literal) -> bool:
+    return jnp.issubdtype(aval(atom).dtype, jnp.complexfloating)
+
+
 LINEAR = frozenset(
     """
     add add_any broadcast_in_dim concatenate convert_element_type copy copy_p cumsum dynamic_slice

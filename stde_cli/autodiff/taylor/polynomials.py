@@ -39,6 +39,7 @@ from stde_cli.autodiff.taylor.interpreter import (
     PRODUCTS,
     evaluate,
     interpret,
+    is_complex,
     is_entrywise,
     is_real,
     rows_first,
@@ -210,6 +211,9 @@ class _Rule:
         real = [k for k, atom in enumerate(equation.outvars) if is_real(atom)]
         apply = partial(_apply, equation, [p.primal for p in inputs], moving)
         primals = [inputs[k].primal for k in moving]
+        if moving and any(is_complex(atom) for atom in equation.outvars):
+            why = "complex numbers do not go through Taylor mode"
+            raise ValueError(f"{name}: {why}; write the function of real and imaginary parts")
         if not moving or not real:
             return [_Polynomial(value, {}) for value in apply(*primals)]
         moved = [inputs[k].coefficients for k in moving]

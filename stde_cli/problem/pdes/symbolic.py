@@ -7,8 +7,10 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from stde_cli.expressions import ExpressionError, Field, Layout, fault, parse, split_source
 from stde_cli.problem.constraints import AbstractConstraint, Unconstrained, VanishWhere
@@ -76,7 +78,10 @@ class Symbolic(AbstractPDE):
         with _under("pde"):
             layout, parts = _space(coordinates, dim)
         self.domain = Product(*parts.values()) if len(parts) > 1 else next(iter(parts.values()))
-        values = {name: _number(name, value) for name, value in (parameters or {}).items()}
+        values = {
+            name: parameter(f"pde.parameters.{name}", value)
+            for name, value in (parameters or {}).items()
+        }
         if not isinstance(residual, Text):
             raise UsageError("pde.residual", residual, "is no text", "write the equation")
 
@@ -281,16 +286,22 @@ def _is_positive(value: Any) -> bool:
     return _is_number(value) and value > 0
 
 
-def _number(name: str, value: Any) -> Any:
+def parameter(where: str, value: Any) -> Any:
+    """A number, or an array of numbers, that an expression names.
+
+    Raises:
+        UsageError: it is something else; `where` is the key that says so.
+    """
     try:
-        array = np.asarray(value) if isinstance(value, Sequence) else value
+        concrete = isinstance(value, jax.Array) and not isinstance(value, Tracer)
+        array = np.asarray(value) if concrete or isinstance(value, Sequence) else value
         # Index lists stay what they are: single precision would spoil large whole numbers.
         if isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "iu":
             return array
         found = jnp.asarray(array, float)
     except (TypeError, ValueError) as error:
         why = "is not a number, a list or a matrix of numbers"
-        raise UsageError(f"pde.parameters.{name}", value, why) from error
+        raise UsageError(where, value, why) from error
     return found
 
 

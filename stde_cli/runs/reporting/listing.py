@@ -35,7 +35,8 @@ def show_runs(runs: Sequence[Listed]) -> None:
             _age(run.age_seconds),
         )
     # A name that is cut short is of no use: what is wider than the screen runs on.
-    console.print(table, width=_WIDEST, crop=False)
+    console.width = _WIDEST
+    console.print(table)
 
 
 def _steps(run: Listed) -> str:
