@@ -143,7 +143,7 @@ def test_without_an_exact_solution_the_residual_is_reported(tmp_path: Path) -> N
     )
     (tmp_path / "mine" / "pde").mkdir(parents=True)
     (tmp_path / "mine" / "pde" / "torsion.yaml").write_text("_target_: torsion.Torsion\n")
-    arguments = ("--config-dir", "mine", "pde=torsion", *SMALL, "run_dir=run")
+    arguments = ("--config-dir", "mine", "pde=torsion", *SMALL, "network.depth=4", "run_dir=run")
     out = stde("solve", *arguments, cwd=tmp_path).check().out
     assert "No exact solution is known" in out
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
