@@ -304,6 +304,9 @@ class Dense(AbstractSampler):
 
     `distribution` is "rademacher" (the least variance among such vectors, Hutchinson 1990) or
     "gaussian" (rotation invariant).
+
+    Raises:
+        ValueError: it is neither.
     """
 
     distribution: Literal["rademacher", "gaussian"] = eqx.field(static=True)

@@ -159,24 +159,25 @@ def _u_itself(reader: Reader, tree: ast.Call) -> None:
         raise reader.fault(first, f"{name} takes u itself", mend.get(name, ""))
 
 
-def _laplacian(reader: Reader, tree: ast.Call) -> Node:
-    reader.count(tree, 1)
+def _u_in_space(reader: Reader, tree: ast.Call, arguments: int) -> None:
+    """Refuse what is not so many arguments, u itself the first, where there is a space."""
+    reader.count(tree, arguments)
     _u_itself(reader, tree)
     reader.scope.need_space(tree)
+
+
+def _laplacian(reader: Reader, tree: ast.Call) -> Node:
+    _u_in_space(reader, tree, 1)
     return Laplacian(column=reader.column(tree))
 
 
 def _biharmonic(reader: Reader, tree: ast.Call) -> Node:
-    reader.count(tree, 1)
-    _u_itself(reader, tree)
-    reader.scope.need_space(tree)
+    _u_in_space(reader, tree, 1)
     return Polyharmonic(2, column=reader.column(tree))
 
 
 def _polyharmonic(reader: Reader, tree: ast.Call) -> Node:
-    reader.count(tree, 2)
-    _u_itself(reader, tree)
-    reader.scope.need_space(tree)
+    _u_in_space(reader, tree, 2)
     order = tree.args[1]
     if not (isinstance(order, ast.Constant) and type(order.value) is int):
         raise reader.fault(order, "the order must be a whole number", "write polyharmonic(u, 3)")
@@ -189,9 +190,7 @@ def _polyharmonic(reader: Reader, tree: ast.Call) -> Node:
 
 
 def _grad_norm2(reader: Reader, tree: ast.Call) -> Node:
-    reader.count(tree, 1)
-    _u_itself(reader, tree)
-    reader.scope.need_space(tree)
+    _u_in_space(reader, tree, 1)
     return GradNorm2(column=reader.column(tree))
 
 
@@ -201,9 +200,7 @@ def _is_gradient(reader: Reader, tree: ast.expr) -> bool:
         return False
     if tree.func.id != "grad":
         return False
-    reader.count(tree, 1)
-    _u_itself(reader, tree)
-    reader.scope.need_space(tree)
+    _u_in_space(reader, tree, 1)
     return True
 
 

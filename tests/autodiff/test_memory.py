@@ -1,7 +1,8 @@
 """Temporary memory, by XLA's own analysis, of a loss's gradient along 1 direction and along 64.
 
-Nothing of the size of points x directions x dim is held; along coordinates nothing of the size of
-directions x dim either. Programs are compiled from shapes and never run.
+Nothing of the size of points x directions x dim is held. There are as many points as directions, so
+the table does not tell one array of directions x dim from one of points x dim. Programs are
+compiled from shapes and never run.
 """
 
 from collections.abc import Callable
