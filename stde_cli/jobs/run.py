@@ -81,17 +81,19 @@ class Run:
     @overload
     def predict(self, points: ArrayLike) -> np.ndarray: ...
     @overload
-    def predict(self, points: ArrayLike, derivatives: Sequence[str]) -> tuple[np.ndarray, ...]: ...
     def predict(
-        self, points: ArrayLike, derivatives: Sequence[str] | None = None
+        self, points: ArrayLike, derivatives: Sequence[str] | str
+    ) -> tuple[np.ndarray, ...]: ...
+    def predict(
+        self, points: ArrayLike, derivatives: Sequence[str] | str | None = None
     ) -> np.ndarray | tuple[np.ndarray, ...]:
         """u at points, and exact derivatives of it, computed a batch at a time.
 
         Args:
             points: of shape (points, dim), or one of shape (dim,). A warning is given for those
                 outside the domain.
-            derivatives: "laplacian", or partials such as "u_x3" or "u_tx"; numbered coordinates are
-                counted from 1.
+            derivatives: "laplacian", or partials such as "u_x3" or "u_tx", one or a list of them;
+                numbered coordinates are counted from 1.
 
         Returns:
             u, of shape (points,) or (); with `derivatives`, a tuple of u and each of them.
@@ -101,7 +103,8 @@ class Run:
         """
         loaded = self._trained
         layout = loaded.built.problem.pde.layout
-        operators = trained.parse_derivatives(derivatives or (), layout)
+        names = [derivatives] if isinstance(derivatives, str) else derivatives or ()
+        operators = trained.parse_derivatives(names, layout)
         rows = _rows(points, layout.dim)
         predictor = trained.Predictor(loaded, operators, len(rows))
         starts = range(0, len(rows), predictor.batch)
@@ -113,7 +116,13 @@ class Run:
         return values[..., 0] if derivatives is None else tuple(np.moveaxis(values, -1, 0))
 
     def evaluate(self, points: int = 20_000, *, seed: int = 1) -> dict[str, float | int]:
-        """What `stde evaluate` finds: errors and residual on points that training never saw."""
+        """What `stde evaluate` finds: errors and residual on points that training never saw.
+
+        Raises:
+            UsageError: `points` is below 1.
+        """
+        if points < 1:
+            raise UsageError("points", points, "must be 1 or more")
         return trained.evaluate(self._trained, points=points, seed=seed)
 
     def export(self, out: str | Path) -> None:

@@ -86,6 +86,11 @@ def test_faults_are_told(run: stde.Run, points, derivatives, told: str) -> None:
     assert str(caught.value).startswith(told), caught.value
 
 
+def test_no_points_to_evaluate_on(run: stde.Run) -> None:
+    with pytest.raises(stde.UsageError, match="points=0: must be 1 or more"):
+        run.evaluate(points=0)
+
+
 def test_a_field_of_another_precision_than_the_session(run: stde.Run) -> None:
     with jax.enable_x64(True):
         u = jax.vmap(run.field)(jnp.asarray(POINTS))
@@ -197,7 +202,7 @@ def test_a_run_in_float64_outside_the_main_thread(tmp_path: Path) -> None:
     thread.start()
     thread.join()
     (run,) = found
-    u, laplacian = run.predict(POINTS, derivatives=["laplacian"])
+    u, laplacian = run.predict(POINTS, derivatives="laplacian")
     assert u.dtype == laplacian.dtype == np.float64
     assert {leaf.dtype for leaf in jax.tree.leaves(run.field)} == {np.dtype(np.float32)}
     x = jnp.asarray(POINTS[0], jnp.float32)
