@@ -21,7 +21,7 @@ ROOMS = {
     "estimators": "base reading standard_error baselines exact stde",
     "ansatz": "windows networks guess hard_constraint",
     "objective": "sampled_residual losses collocation weighting metrics",
-    "runs": "summary directory listing points tracking reporting",
+    "runs": "summary directory results listing points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint events initialisation",
     "config": "schema files hydra_errors composition targets validate build saved",
     "jobs": "estimate trained solve launch export run plans benchmarks",

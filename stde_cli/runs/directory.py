@@ -10,7 +10,6 @@ console.log     what was shown
 
 import fcntl
 import json
-import math
 import os
 import shutil
 import time
@@ -18,19 +17,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from pydantic import ValidationError
 
 from stde_cli.runs.summary import Summary
 from stde_cli.system.errors import UsageError
-from stde_cli.system.files import missing_directories, remove_empty
+from stde_cli.system.files import (
+    PARTIAL,
+    json_text,
+    missing_directories,
+    remove_empty,
+    write_atomically,
+)
 
 _LOCK = ".lock"
 _WHOLE = ("config.yaml", "metrics.jsonl", "summary.json")
-_PARTIAL = ".partial"
 _OURS = frozenset((_LOCK, "checkpoints", "console.log", "wandb", "wandb_id")).union(
-    _WHOLE, (name + _PARTIAL for name in _WHOLE)
+    _WHOLE, (name + PARTIAL for name in _WHOLE)
 )
 """All that this program puts into a run directory; the rest is the user's."""
 
@@ -127,15 +131,15 @@ class RunDirectory:
 
     def write_summary(self, summary: Summary) -> None:
         """Replace summary.json as a whole: a reader never sees half of it."""
-        text = json.dumps(_as_json(summary.as_dict()), indent=2)
-        _write_atomically(self.summary, text + "\n")
+        text = json_text(summary.as_dict(), indent=2)
+        write_atomically(self.summary, text + "\n")
 
     def write_config(self, text: str) -> None:
-        _write_atomically(self.config, text)
+        write_atomically(self.config, text)
 
     def append_metrics(self, figures: dict[str, float]) -> None:
         with self.metrics.open("a") as file:
-            file.write(json.dumps(_as_json(figures)) + "\n")
+            file.write(json_text(figures) + "\n")
 
     def read_metrics(self) -> list[dict[str, float]]:
         if not self.metrics.exists():
@@ -154,7 +158,7 @@ class RunDirectory:
         if not self.metrics.exists():
             return
         kept = [json.dumps(row) + "\n" for row in self.read_metrics() if row["step"] <= step]
-        _write_atomically(self.metrics, "".join(kept))
+        write_atomically(self.metrics, "".join(kept))
 
     def has_checkpoint(self) -> bool:
         return self.checkpoints.is_dir() and any(
@@ -241,21 +245,3 @@ class RunDirectory:
 def _unwritable(path: Path, error: OSError) -> UsageError:
     why = f"cannot be written to ({error.strerror})"
     return UsageError("run_dir", path, why, "choose another")
-
-
-def _as_json(figures: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no word for what is not finite: null stands for it."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in figures.items()
-    }
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + _PARTIAL)
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
