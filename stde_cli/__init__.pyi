@@ -7,10 +7,15 @@ from .autodiff.directions import Importance as Importance
 from .autodiff.directions import Stratified as Stratified
 from .autodiff.directions import WithoutReplacement as WithoutReplacement
 from .autodiff.directions import WithReplacement as WithReplacement
+from .estimators import HTE as HTE
 from .estimators import STDE as STDE
 from .estimators import AbstractEstimator as AbstractEstimator
 from .estimators import Exact as Exact
+from .estimators import ForwardLaplacian as ForwardLaplacian
 from .estimators import NestedBackward as NestedBackward
+from .estimators import SDGDBackwardScan as SDGDBackwardScan
+from .estimators import SDGDBackwardVmap as SDGDBackwardVmap
+from .estimators import SDGDForwardOverBackward as SDGDForwardOverBackward
 from .estimators import Unrestricted as Unrestricted
 from .expressions import ExpressionError as ExpressionError
 from .jobs.estimate import Estimate as Estimate

@@ -18,7 +18,7 @@ ROOMS = {
     "expressions": """layout nodes faults syntax evaluation algebra scope reader operators parser
         linear gathering field""",
     "problem": "domains operators constraints pdes",
-    "estimators": "base reading standard_error baselines exact stde",
+    "estimators": "base reading standard_error exact stde published",
     "ansatz": "windows networks guess hard_constraint",
     "objective": "sampled_residual losses collocation weighting metrics",
     "runs": "summary directory results listing points tracking reporting",

@@ -67,6 +67,9 @@ CHOICES = [
     *(row + LITTLE.get(row[0], []) for row in side_by_side("start", "loss")),
     ["estimator=stde_unrestricted", "network=weight_sharing", "network.block_size=2"],
     ["estimator=nested_backward"],
+    ["estimator=sdgd_backward_scan", "train.steps_per_call=1"],
+    ["estimator=hte"],
+    ["estimator=forward_laplacian"],
     ["network=additive_mlp", "network.degree=2", "loss=gradient_enhanced", "loss.components=2"],
 ]
 

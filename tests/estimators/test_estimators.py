@@ -46,8 +46,7 @@ def test_the_mean_over_every_draw_is_exact(float64, estimator, batch, outcomes, 
     stacked = all_draws(sampler, SMALL, batch, outcomes=outcomes)
 
     def one(directions):
-        drawn = {"value": directions} if isinstance(estimator, STDE) else directions
-        return estimator(field, {"value": Laplacian()}, x, drawn)[1]["value"]
+        return estimator(field, {"value": Laplacian()}, x, {"value": directions})[1]["value"]
 
     estimates, truth = jax.jit(lambda x: (jax.vmap(one)(stacked), laplacian(field, x)))(x)
     assert np.std(estimates) > 1e-3  # The draws differ: their mean says something.
@@ -197,8 +196,7 @@ RADEMACHER, GAUSSIAN = Dense("rademacher"), Dense("gaussian")
 @pytest.mark.parametrize(
     ("estimator", "operator", "message"),
     [
-        (Unrestricted(2), Partial((0, 0)), "no estimate of wanted: Partial is no Laplacian of all"),
-        (Unrestricted(2), Laplacian((0, 3)), "no estimate of wanted: Laplacian is no Laplacian of"),
+        (Unrestricted(2), Partial((0, 0)), "no estimate of wanted: Partial is no Laplacian"),
         (STDE(RADEMACHER, 2), SumOfPartials((4,)), "dense .* d.4.* sampler of coord"),
         (NestedBackward(GAUSSIAN, 2), SumOfPartials((1,)), "dense .* first .* sampler of coord"),
     ],
@@ -226,7 +224,7 @@ def test_unrestricted_and_stde_agree_on_the_same_directions(float64, network, ac
     results = jax.jit(
         lambda x: [
             published(field, operators, x, drawn),
-            ours(field, operators, x, {"value": drawn}),
+            ours(field, operators, x, drawn),
         ]
     )(x)
     (first, first_derivatives), (second, second_derivatives) = results

@@ -1,47 +1,12 @@
-"""Estimators as others published them, to measure against."""
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from stde_cli.autodiff.directions import (
-    AbstractDirections,
-    AbstractSampler,
-    CoordinateDirections,
-    Permutation,
-)
-from stde_cli.autodiff.taylor import pure_derivatives
+from stde_cli.autodiff.directions import AbstractDirections, AbstractSampler
 from stde_cli.estimators.base import AbstractEstimator, Operators, draw_each
-from stde_cli.problem.operators import Jets, Laplacian, partial_sum
+from stde_cli.problem.operators import Jets, partial_sum
 from stde_cli.system.ranges import Count
 from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField
-
-
-class Unrestricted(AbstractEstimator):
-    """[STDE] as published: dense one-hot 2-jets through the whole field, one a direction.
-
-    Coordinates come without replacement from a permutation of all of them; each jet is a vector of
-    R^dim and is pushed by `jax.experimental.jet`. Same estimate in distribution as `STDE` without
-    replacement.
-    """
-
-    batch: Count
-
-    def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> CoordinateDirections:
-        for name, operator in operators.items():
-            if operator != Laplacian():
-                kind = type(operator).__name__
-                raise ValueError(
-                    f"no estimate of {name}: {kind} is no Laplacian of all coordinates"
-                )
-        return Permutation()(dim, self.batch, key=key)
-
-    def __call__(
-        self, field: ScalarField, operators: Operators, x: Point, drawn: CoordinateDirections
-    ) -> tuple[Scalar, Derivatives]:
-        one_hot = jax.nn.one_hot(drawn.indices, x.size, dtype=x.dtype)
-        second = jax.vmap(lambda v: pure_derivatives(field, x, v, order=2)[1])(one_hot)
-        return field(x), dict.fromkeys(operators, jnp.sum(drawn.weights * second))
 
 
 class NestedBackward(AbstractEstimator):
