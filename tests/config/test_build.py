@@ -69,7 +69,6 @@ CHOICES = [
     ["estimator=nested_backward"],
     ["estimator=sdgd_backward_scan", "train.steps_per_call=1"],
     ["estimator=hte"],
-    ["estimator=forward_laplacian"],
     ["network=additive_mlp", "network.degree=2", "loss=gradient_enhanced", "loss.components=2"],
 ]
 
