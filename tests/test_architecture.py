@@ -23,10 +23,10 @@ ROOMS = {
     "objective": "sampled_residual losses collocation weighting metrics",
     "runs": "summary directory results listing points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint events initialisation",
-    "config": "schema files hydra_errors composition targets validate build saved",
-    "jobs": "estimate trained solve launch export run plans benchmarks",
-    "cli": """main arguments sweeps hydra_app solve resume runs evaluate predict export plan bench
-        list doctor completion""",
+    "config": "schema files hydra_errors composition targets validate build saved sweeps",
+    "jobs": "estimate trained reports solve launch export run plans benchmarks",
+    "cli": """main arguments sweeps hydra_app solve resume runs report evaluate predict export plan
+        bench list doctor completion""",
 }
 # The package's face: names that all may use, or that none of the rooms may.
 VERSION, FACE = "_version", ("__init__", "__main__", "pdes")

@@ -17,6 +17,7 @@ COMMANDS = {
     "resume": "go on with an interrupted run, or train a finished one further",
     "runs": "the runs there are, and what became of them",
     "evaluate": "errors and residual of a run on fresh points",
+    "report": "runs side by side: a table, and a page with pictures",
     "predict": "u and its derivatives at your points",
     "export": "the trained field as a file that JAX alone can load",
     "plan": "how the derivatives in an expression are computed, and at what cost",

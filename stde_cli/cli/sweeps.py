@@ -13,12 +13,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from stde_cli.config.sweeps import RECORD
 from stde_cli.system.errors import Interrupted, StdeError, SweepFailed, UsageError
 from stde_cli.system.files import missing_directories, remove_empty
 from stde_cli.system.interrupts import PassedOn
-
-_RECORD = "multirun.yaml"
-"""What Hydra writes into a sweep's directory, before any of its jobs begins."""
 
 
 class Stopped:
@@ -34,7 +32,7 @@ class Sweep:
     def __init__(self, directory: Path, *, side_by_side: bool):
         self.directory = directory
         self._made = missing_directories(directory)
-        self._recorded = (directory / _RECORD).exists()
+        self._recorded = (directory / RECORD).exists()
         self.relay = None
         if side_by_side:
             # Python starts it with signals unblocked, and leaves them so here: before they are
@@ -46,8 +44,8 @@ class Sweep:
         """Pass no more signals on; remove the directory of a sweep none of whose jobs began."""
         if self.relay:
             self.relay.__exit__()
-        if not self._recorded and _names(self.directory) == [_RECORD]:
-            (self.directory / _RECORD).unlink()
+        if not self._recorded and _names(self.directory) == [RECORD]:
+            (self.directory / RECORD).unlink()
         remove_empty(self._made)
 
 

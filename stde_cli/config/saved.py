@@ -109,6 +109,33 @@ def _targets(settings: Any) -> Iterator[str]:
             yield from _targets(each)
 
 
+def settings(config: DictConfig) -> dict[str, Any]:
+    """What a run of `config` would keep of all that its numbers depend on, by dotted keys.
+
+    The seed is among them; `choices.GROUP` is the name that was chosen in a group.
+    """
+    return dict(_leaves(kept(config)))
+
+
+def settings_of(run: RunDirectory) -> dict[str, Any]:
+    """`settings` of the configuration that a run kept, which need not be of this version.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    return dict(_leaves(OmegaConf.to_container(_read(run))))
+
+
+def _leaves(node: Any, under: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if not under and key in _NOT_THE_RUN:
+            continue
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{under}{key}.")
+        else:
+            yield f"{under}{key}", value
+
+
 def describes_same_run(run: RunDirectory, config: DictConfig) -> bool:
     """Whether `run` was made by a configuration that computes the same numbers as `config`."""
     return _computed(_read(run)) == _computed(config)

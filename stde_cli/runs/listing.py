@@ -31,6 +31,10 @@ class Listed:
     loss: float | None = None
     steps: int | None = None
     steps_planned: int | None = None
+    trivial_rel_l2_error: float | None = None
+    seconds: float | None = None
+    steps_per_second: float | None = None
+    peak_memory_mb: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,13 +73,20 @@ def _describe(run: RunDirectory) -> Listed:
         summary.loss,
         summary.steps,
         summary.steps_planned,
+        summary.trivial_rel_l2_error,
+        summary.wall_seconds,
+        summary.steps_per_second,
+        summary.peak_memory_mb,
     )
     if summary.status == RUNNING and not run.at_work():
         listed.status = KILLED
     if summary.status != FINISHED:
         # The summary is written at the end, the figures on the way there.
         for row in run.read_metrics():
-            listed.rel_l2_error = row.get("rel_l2_error", listed.rel_l2_error)
+            for key in ("rel_l2_error", "trivial_rel_l2_error"):
+                setattr(listed, key, row.get(key, getattr(listed, key)))
             if row["step"] > (listed.steps or 0):
-                listed.steps, listed.loss = int(row["step"]), row.get("loss", listed.loss)
+                listed.steps = int(row["step"])
+                for key in ("loss", "seconds", "steps_per_second", "peak_memory_mb"):
+                    setattr(listed, key, row.get(key, getattr(listed, key)))
     return listed

@@ -173,6 +173,11 @@ def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Pa
         ("export somewhere --out .", ["--out", "not the name of a file"]),
         ("completion csh", ["csh"]),
         ("predict somewhere", ["--points"]),
+        ("report", ["RUN", "runs", "multirun"]),
+        ("report nowhere", ["RUN=nowhere", "no such directory"]),
+        ("report .", ["RUN=.", "no runs in this directory"]),
+        ("report . --out table.doc", ["--out=table.doc", ".csv", "--format"]),
+        ("report . --format word", ["--format", "word", "markdown"]),
         ("doctor now", ["now"]),
     ],
 )

@@ -87,8 +87,13 @@ def mean_and_std(values: Sequence[float]) -> str:
         return NONE
     if not all(map(math.isfinite, values)):
         return "not finite"
-    deviation = BETWEEN + _rounded(stdev(values), 2) if len(values) > 1 else ""
-    return _rounded(mean(values), 3) + deviation
+    centre = _rounded(mean(values), 3)
+    if len(values) == 1:
+        return centre
+    deviation = stdev(values)
+    # Written as the mean is: 0.0703 ± 0.0097.
+    plain = "e" not in centre and 1e-4 <= deviation < 1e-2
+    return centre + BETWEEN + (f"{deviation:.2g}" if plain else _rounded(deviation, 2))
 
 
 def _rounded(value: float, digits: int) -> str:
@@ -141,7 +146,7 @@ def _csv_column(column: Column, cells: Sequence[str]) -> list[list[str]]:
     """A column or two, each with its heading above its cells."""
     heading = column.heading
     if not column.numeric:
-        return [[heading, *cells]]
+        return [[heading, *("" if cell == NONE else cell for cell in cells)]]
     parts = [cell.partition(BETWEEN) for cell in cells]
     means = [heading, *(_for_programs(value) for value, _, _ in parts)]
     deviations = [f"{heading} std", *(_for_programs(value) for _, _, value in parts)]

@@ -1,0 +1,62 @@
+"""stde report [RUN...]: the runs there are, grouped over their seeds."""
+
+from pathlib import Path
+
+from stde_cli.cli.arguments import Parser, add_trust, new_file
+from stde_cli.system.errors import UsageError
+
+_PLACES = ("runs", "multirun")
+_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".html": "html"}
+
+_WIDEST = 10_000
+
+
+def parser() -> Parser:
+    parser = Parser("report", "A table of runs, and a page with curves and pictures of them.")
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="*",
+        type=Path,
+        help="run directories, sweeps, or directories of runs; runs/ and multirun/ by default",
+    )
+    parser.add_argument(
+        "--format", choices=tuple(_BY_SUFFIX.values()), help="how the table is written"
+    )
+    parser.add_argument(
+        "--out", type=new_file, metavar="FILE", help="write the table there (.md, .csv, .tex)"
+    )
+    add_trust(parser)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    format: str | None = options.format
+    if options.out and not format:
+        if options.out.suffix not in _BY_SUFFIX:
+            mend = f"name it {', '.join(_BY_SUFFIX)}, or give --format"
+            raise UsageError("--out", options.out, "no format is known by this name", mend)
+        format = _BY_SUFFIX[options.out.suffix]
+    places = options.runs or [place for name in _PLACES if (place := Path(name)).is_dir()]
+    if not places:
+        raise UsageError("RUN", None, f"there is no {' and no '.join(_PLACES)} here", "name one")
+
+    from stde_cli.jobs.reports import groups
+    from stde_cli.runs.reporting.tables import shown, written
+    from stde_cli.runs.tracking.console import screen
+
+    table = groups.table(groups.gather(places))
+    if format:
+        text = written(table, format)
+        if options.out:
+            options.out.write_text(text)
+            print(f"table: {options.out}")
+        else:
+            print(text, end="")
+    else:
+        console = screen()
+        # As in `stde runs`: what is wider than the screen runs on.
+        console.width = _WIDEST
+        console.print(shown(table))
+    return 0

@@ -1,0 +1,48 @@
+"""What a sweep was to run, from the record that Hydra keeps of it."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from stde_cli.config import files
+
+RECORD = "multirun.yaml"
+"""What Hydra writes into a sweep's directory, before any of its jobs begins."""
+
+
+class Planned(NamedTuple):
+    """The overrides of each job, in the order of their numbers, and where the user's files are."""
+
+    jobs: list[list[str]]
+    config_dir: Path | None
+
+
+def planned(sweep: Path) -> Planned | None:
+    """The jobs of the sweep in a directory.
+
+    None where there is no record that can be read, where another sweeper than Hydra's own chose
+    them as it went, and where each job was given its own directory.
+    """
+    try:
+        hydra = files.load(sweep / RECORD).hydra
+        overrides, sweeper = _plain(hydra.overrides.task), _plain(hydra.sweeper)
+        sources = _plain(hydra.runtime.config_sources)
+        parameters = (f"{key}={value}" for key, value in (sweeper.get("params") or {}).items())
+        parsed = OverridesParser.create().parse_overrides([*parameters, *overrides])
+        given_places = any(override.key_or_group == "run_dir" for override in parsed)
+        if not sweeper["_target_"].endswith(BasicSweeper.__name__) or given_places:
+            return None
+        (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    except (files.Unreadable, HydraException, OmegaConfBaseException, LookupError, TypeError):
+        return None
+    own = (Path(each["path"]) for each in sources if each["provider"] == "command-line")
+    return Planned(jobs, next(own, None))
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node)
