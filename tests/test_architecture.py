@@ -21,7 +21,7 @@ ROOMS = {
     "estimators": "base reading standard_error exact stde published",
     "ansatz": "windows networks guess hard_constraint",
     "objective": "sampled_residual losses collocation weighting metrics",
-    "runs": "summary directory results listing points tracking reporting",
+    "runs": "summary directory results listing slices points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint events initialisation",
     "config": "schema files hydra_errors composition targets validate build saved sweeps",
     "jobs": "estimate trained reports solve launch export run plans benchmarks",

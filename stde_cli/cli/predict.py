@@ -1,4 +1,7 @@
-"""stde predict RUN --points FILE --out FILE: u and its derivatives at the user's points."""
+"""stde predict RUN --points FILE --out FILE: u and its derivatives at the user's points.
+
+With --slice, at those of a grid.
+"""
 
 import re
 import sys
@@ -14,12 +17,17 @@ def parser() -> Parser:
     parser = Parser("predict", "u, and on request its derivatives, at your points.")
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
     add_trust(parser)
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument(
         "--points",
         type=Path,
-        required=True,
         metavar="FILE",
         help=".npy of shape (count, dim), or .csv with a point a line",
+    )
+    where.add_argument(
+        "--slice",
+        metavar="LIST",
+        help="a grid: x1=-1:1:200,t=0.5 (low:high:count, or a value; the others in the middle)",
     )
     parser.add_argument(
         "--derivatives",
@@ -32,7 +40,7 @@ def parser() -> Parser:
         type=Path,
         required=True,
         metavar="FILE",
-        help=".npy of shape (count, columns), or .csv with a header",
+        help=".npy of shape (count, columns), or .csv with a header; of a slice .npz",
     )
     return parser
 
@@ -42,18 +50,24 @@ def main(arguments: list[str]) -> int:
     run = RunDirectory.open(options.run)
 
     from stde_cli.jobs import trained
-    from stde_cli.runs.points import PointsFile, open_values
+    from stde_cli.runs.points import PointsFile, open_grid, open_values
+    from stde_cli.runs.slices import Slice
 
     loaded = trained.load(run, trust=options.trust)
-    layout = loaded.built.problem.pde.layout
+    pde = loaded.built.problem.pde
+    layout = pde.layout
     names = [
         name.strip() for name in re.split(r",(?![^(]*\))", options.derivatives) if name.strip()
     ]
     with told_as(derivatives="--derivatives"):
         operators = trained.parse_derivatives(names, layout)
-    points = PointsFile(options.points, layout.dim)
+    grid = None if options.slice is None else Slice.parse(options.slice, layout, pde.domain)
+    points = grid or PointsFile(options.points, layout.dim)
     predictor = trained.Predictor(loaded, operators, points.count)
-    values = open_values(options.out, points.count, predictor.columns)
+    if grid:
+        values = open_grid(options.out, grid, predictor.columns)
+    else:
+        values = open_values(options.out, points.count, predictor.columns)
     with Interrupts() as interrupts:
         try:
             for batch in points.batches(predictor.batch):
@@ -65,7 +79,9 @@ def main(arguments: list[str]) -> int:
         except BaseException as error:
             values.abandon()
             if isinstance(error, UsageError) and error.where == "points":
-                raise UsageError("--points", options.points, error.why) from error
+                where = "--slice" if grid else "--points"
+                value = options.slice if grid else options.points
+                raise UsageError(where, value, error.why) from error
             if isinstance(error, OSError):
                 why = f"cannot be written ({error.strerror})"
                 raise UsageError("--out", options.out, why) from error

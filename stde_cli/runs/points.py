@@ -1,18 +1,21 @@
-"""Files of points and of values, .npy and .csv, read and written a batch at a time."""
+"""Files of points and of values, .npy, .csv and .npz, read and written a batch at a time."""
 
 import csv
+import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TextIO, runtime_checkable
+from typing import Any, Protocol, TextIO, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from stde_cli.system.errors import UsageError
+from stde_cli.runs.slices import Slice
+from stde_cli.system.errors import DoesNotFit, UsageError
 from stde_cli.system.files import reserve
+from stde_cli.system.resources import available_memory_bytes
 
 Batch = Float[np.ndarray, "points dim"]
 
@@ -124,13 +127,30 @@ def open_values(path: Path, count: int, columns: Sequence[str]) -> ValuesWriter:
     Raises:
         UsageError: the format is unknown or the place cannot be written to.
     """
-    writers = {".npy": _NpyWriter, ".csv": _CsvWriter}
+    return _open(path, {".npy": _NpyWriter, ".csv": _CsvWriter}, count, columns)
+
+
+def open_grid(path: Path, grid: Slice, columns: Sequence[str]) -> ValuesWriter:
+    """A writer of a value a column at each point of a grid: arrays by name, in the grid's shape.
+
+    Raises:
+        UsageError: as `open_values`, or the values are more than fit into memory.
+    """
+    needed, available = 8 * grid.count * len(columns), available_memory_bytes()
+    if available is not None and needed > available:
+        why = f"{grid.count:,} points take {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free"
+        raise DoesNotFit("--slice", None, why, "give fewer")
+    return _open(path, {".npz": _NpzWriter}, grid, columns)
+
+
+def _open(path: Path, writers: Mapping[str, Any], *arguments: Any) -> ValuesWriter:
     if path.is_dir():
         raise UsageError("--out", path, "is a directory")
     if path.suffix not in writers:
-        raise UsageError("--out", path, "unknown format", "give a .npy or a .csv file")
+        mend = f"give a {' or a '.join(writers)} file"
+        raise UsageError("--out", path, "unknown format", mend)
     try:
-        return writers[path.suffix](path, count, columns)
+        return writers[path.suffix](path, *arguments)
     except OSError as error:
         raise UsageError("--out", path, f"cannot be written ({error.strerror})") from error
 
@@ -190,6 +210,36 @@ class _CsvWriter(_Writer):
 
     def write(self, rows: np.ndarray) -> None:
         self._csv.writerows([repr(float(value)) for value in row] for row in rows)
+
+    def _finish(self) -> None:
+        self._file.close()
+
+
+class _NpzWriter(_Writer):
+    """The values of each axis and of each coordinate that was held, and the columns on the grid."""
+
+    def __init__(self, path: Path, grid: Slice, columns: Sequence[str]):
+        super().__init__(path)
+        self._file = self._partial.open("wb")
+        self._grid, self._columns = grid, columns
+        self._rows = np.empty((grid.count, len(columns)))
+        self._row = 0
+
+    def write(self, rows: np.ndarray) -> None:
+        self._rows[self._row : self._row + len(rows)] = rows
+        self._row += len(rows)
+
+    def close(self) -> None:
+        arrays = {axis.name: axis.values for axis in self._grid.axes}
+        arrays |= {name: np.array(value) for name, value in self._grid.held.items()}
+        for name, values in zip(self._columns, self._rows.T, strict=True):
+            arrays[name] = values.reshape(self._grid.shape)
+        # As np.savez does it, which has arguments of its own that a coordinate may be called.
+        with zipfile.ZipFile(self._file, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+        super().close()
 
     def _finish(self) -> None:
         self._file.close()

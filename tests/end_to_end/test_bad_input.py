@@ -172,7 +172,8 @@ def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Pa
         ("evaluate somewhere --plot .", ["--plot", "not the name of a file"]),
         ("export somewhere --out .", ["--out", "not the name of a file"]),
         ("completion csh", ["csh"]),
-        ("predict somewhere", ["--points"]),
+        ("predict somewhere --out u.npy", ["--points", "--slice"]),
+        ("predict somewhere --out u.npz --points p.npy --slice x1=0:1:9", ["not allowed with"]),
         ("report", ["RUN", "runs", "multirun"]),
         ("report nowhere", ["RUN=nowhere", "no such directory"]),
         ("report .", ["RUN=.", "no runs in this directory"]),
@@ -395,6 +396,24 @@ def test_predict_refuses_arguments(
     arguments = {"--points": "points.npy", "--out": "values.npy", **changes}
     flat = [word for pair in arguments.items() for word in pair]
     check_refusal(here("predict", str(finished_run), *flat), expected)
+    assert not list(tmp_path.glob("*values*"))
+
+
+@pytest.mark.parametrize(
+    ("grid", "out", "expected"),
+    [
+        ("x7=0:1:9", "values.npz", ["--slice=x7", "no such coordinate", "x1, x2, x3 ... x6"]),
+        ("x1=1:0:9", "values.npz", ["--slice=x1=1:0:9", "is empty"]),
+        ("x1=0:1e99:9", "values.npz", ["--slice=x1=0:1e99:9", "too large for the precision"]),
+        ("x1=0:1:9", "values.npy", ["--out=values.npy", ".npz"]),
+        ("x1=0:1:9", "nowhere/values.npz", ["--out=nowhere/values.npz", "cannot be written"]),
+    ],
+)
+def test_predict_refuses_slices(
+    grid: str, out: str, expected: list[str], finished_run: Path, here: Here, tmp_path: Path
+) -> None:
+    outcome = here("predict", str(finished_run), "--slice", grid, "--out", out)
+    check_refusal(outcome, expected)
     assert not list(tmp_path.glob("*values*"))
 
 

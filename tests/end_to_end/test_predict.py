@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stde_cli.jobs.run import load
 from stde_cli.problem.operators import Laplacian, Partial
 from stde_cli.runs.directory import RunDirectory
 from tests.end_to_end.command import in_process, stde
@@ -67,6 +68,21 @@ def test_points_outside_the_domain_are_warned_of(finished_run: Path, tmp_path: P
         "stde: warning: 2 of 1,203 points lie outside the domain, where nothing was trained; "
         "the first is row 1102\n"
     )
+
+
+def test_a_slice_is_what_predict_says_at_its_points(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "u.npz")
+    what = ("--derivatives", "u_x2", "--slice", "x1=-0.5:0.5:3,x4=0:0.25:2,x2=0.125")
+    in_process("predict", str(finished_run), *what, "--out", out, capsys=capsys).check()
+    found = np.load(out)
+    assert found["u"].shape == found["u_x2"].shape == (3, 2)
+    x = np.zeros((3, 2, 6))
+    x[..., 0], x[..., 3], x[..., 1] = found["x1"][:, None], found["x4"], found["x2"]
+    u, slope = load(finished_run).predict(x.reshape(6, 6), derivatives="u_x2")
+    np.testing.assert_allclose(found["u"].ravel(), u)
+    np.testing.assert_allclose(found["u_x2"].ravel(), slope)
 
 
 def test_a_fault_is_told_by_the_name_of_the_flag(

@@ -3,7 +3,7 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from stde_cli.problem.domains.base import ROUNDING, AbstractDomain
 from stde_cli.system.types import Point, Points, PRNGKey
@@ -23,6 +23,10 @@ class Ball(AbstractDomain):
     def spread(self) -> float:
         # E |x|^2 is radius^2/3, and every coordinate has its share of it.
         return self.radius / math.sqrt(3 * self.dim)
+
+    @property
+    def extent(self) -> Float[Array, "2 dim"]:
+        return jnp.stack([jnp.full(self.dim, -self.radius), jnp.full(self.dim, self.radius)])
 
     def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
         direction_key, radius_key = jax.random.split(key)

@@ -19,6 +19,11 @@ class AbstractDomain(eqx.Module):
     def spread(self) -> float | Float[Array, " dim"]:
         """The standard deviation of each coordinate of an interior point."""
 
+    @property
+    @abstractmethod
+    def extent(self) -> Float[Array, "2 dim"]:
+        """The least and the largest value of each coordinate, or where nearly all points lie."""
+
     @abstractmethod
     def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
         """Independent points inside."""

@@ -28,17 +28,17 @@ class Box(AbstractDomain):
 
     @property
     def spread(self) -> Float[Array, " dim"]:
-        lower, upper = self._ends
+        lower, upper = self.extent
         return (upper - lower) / math.sqrt(12)
 
     @property
-    def _ends(self) -> Float[Array, "2 dim"]:
+    def extent(self) -> Float[Array, "2 dim"]:
         # Copied on the device: a million numbers of Python's take JAX twenty seconds a trace.
         ends = jnp.array([self.lower, self.upper])
         return jnp.tile(ends, self.dim // len(self.lower))
 
     def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
-        lower, upper = self._ends
+        lower, upper = self.extent
         return lower + (upper - lower) * jax.random.uniform(key, (points, self.dim))
 
     def sample_boundary(self, points: int, *, key: PRNGKey) -> Points:
@@ -46,10 +46,10 @@ class Box(AbstractDomain):
         interior_key, face_key, side_key = jax.random.split(key, 3)
         x = self.sample_interior(points, key=interior_key)
         face = jax.random.randint(face_key, (points,), 0, self.dim)
-        ends = self._ends[jax.random.randint(side_key, (points,), 0, 2), face]
+        ends = self.extent[jax.random.randint(side_key, (points,), 0, 2), face]
         return x.at[jnp.arange(points), face].set(ends)
 
     def contains(self, x: Point) -> Bool[Array, ""]:
-        lower, upper = self._ends
+        lower, upper = self.extent
         slack = ROUNDING * (upper - lower)
         return jnp.all((lower - slack <= x) & (x <= upper + slack))

@@ -1,7 +1,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from stde_cli.problem.domains.base import AbstractDomain
 from stde_cli.system.types import Point, Points, PRNGKey
@@ -16,6 +16,11 @@ class Gaussian(AbstractDomain):
     @property
     def spread(self) -> float:
         return self.std
+
+    @property
+    def extent(self) -> Float[Array, "2 dim"]:
+        """Three standard deviations on both sides."""
+        return jnp.stack([jnp.full(self.dim, -3 * self.std), jnp.full(self.dim, 3 * self.std)])
 
     def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
         return self.std * jax.random.normal(key, (points, self.dim))

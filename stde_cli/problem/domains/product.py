@@ -22,6 +22,10 @@ class Product(AbstractDomain):
     def spread(self) -> Float[Array, " dim"]:
         return jnp.concatenate([jnp.broadcast_to(p.spread, (p.dim,)) for p in self.parts])
 
+    @property
+    def extent(self) -> Float[Array, "2 dim"]:
+        return jnp.concatenate([part.extent for part in self.parts], axis=1)
+
     def sample_interior(self, points: int, *, key: PRNGKey) -> Points:
         keys = jax.random.split(key, len(self.parts))
         drawn = [p.sample_interior(points, key=k) for p, k in zip(self.parts, keys, strict=True)]

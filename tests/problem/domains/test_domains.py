@@ -132,6 +132,15 @@ def test_spread_is_the_standard_deviation_of_each_coordinate(domain: AbstractDom
         check_mean(column**2, deviation**2)
 
 
+@pytest.mark.parametrize("domain", [BOX, Ball(3, 2.0), Gaussian(2, 0.5), WHOLE], ids=repr)
+def test_the_extent_holds_the_points_and_little_else(domain: AbstractDomain) -> None:
+    x = inside(domain)
+    low, high = np.asarray(domain.extent)
+    within = (low <= x) & (x <= high)
+    assert (within.mean(axis=0) > 0.99).all()
+    assert (x.max(axis=0) - x.min(axis=0) > 0.9 * (high - low)).all()
+
+
 @pytest.mark.parametrize("domain", [BOX, Ball(3), Gaussian(2), WHOLE], ids=repr)
 def test_the_same_key_draws_the_same_points(domain: AbstractDomain) -> None:
     assert np.array_equal(inside(domain), inside(domain))
