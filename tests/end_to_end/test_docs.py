@@ -1,13 +1,15 @@
 """Every command in README.md and docs/ is run, in order, each section in a directory of its own.
 
-Pages mark what is to be done in the fence's info string: `sh` is run, `sh slow` is run by the slow
-tests, `sh hours` is too, but each run of it takes two steps, `sh elsewhere` needs what a test does
-not have and is only parsed; `file=PATH` names the file that a block is written to. Blocks of
-`python` without a file are run as well, in this process, those of a page with the same names.
+Pages mark what is to be done in the fence's info string: `sh` is run, its runs in two steps here
+and as they are written by the slow tests, `sh slow` is run by the slow tests, `sh hours` is too,
+but each run of it takes two steps, `sh elsewhere` needs what a test does not have and is only
+parsed; `file=PATH` names the file that a block is written to. Blocks of `python` without a file are
+run as well, in this process, those of a page with the same names.
 """
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import chdir
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.command import AS_FOR_A_USER, environment
+from tests.end_to_end.command import AS_FOR_A_USER, environment, stde
 
 IN_LITTLE = "steps=2 seed=0 evaluation.points=20 evaluation.monitor_points=20"
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,14 +46,13 @@ def kinds(text: str) -> set[str]:
     return {f"{language}{info}".strip() for language, info, _ in FENCE.findall(text)}
 
 
-def run_section(section: str, where: Path, kind: str, overrides: str = "") -> None:
+def run_section(section: str, where: Path, kind: str, overrides: str | None = None) -> None:
     """Run the blocks of `section` whose info string is `kind`.
 
-    `overrides` are added to each `stde solve`.
+    As they are written, compiled as for a user; or with `overrides` added to each `stde solve`, and
+    little effort in compiling.
     """
     (where / "scripts").symlink_to(ROOT / "scripts")
-    env = environment(**AS_FOR_A_USER)
-    env["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), env["PATH"]))
     names = {}
     for language, info, text in FENCE.findall(section):
         named = re.search(r"file=(\S+)", info)
@@ -64,12 +65,26 @@ def run_section(section: str, where: Path, kind: str, overrides: str = "") -> No
                 exec(compile(text, "page", "exec"), names)
         elif f"{language}{info}".strip() == kind:
             for command in text.splitlines():
-                if command.startswith("stde solve"):
-                    command = f"{command} {overrides}"
                 if command and not is_installation(command):
-                    shell = ["bash", "-c", f"set -e; {command}"]
-                    done = subprocess.run(shell, cwd=where, env=env, capture_output=True, text=True)
-                    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+                    run_command(command, where, overrides)
+
+
+def run_command(command: str, where: Path, overrides: str | None) -> None:
+    if overrides is not None and command.startswith("stde solve"):
+        command = f"{command} {overrides}"
+    if overrides is not None and is_plain(command):
+        stde(*shlex.split(command)[1:], cwd=where).check()
+        return
+    env = environment(**({} if overrides is not None else AS_FOR_A_USER))
+    env["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), env["PATH"]))
+    shell = ["bash", "-c", f"set -e; {command}"]
+    done = subprocess.run(shell, cwd=where, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def is_plain(command: str) -> bool:
+    """Whether a shell would do no more than start `stde`."""
+    return re.fullmatch(r"stde [^|&;<>$`#~]*", command) is not None
 
 
 def is_installation(command: str) -> bool:
@@ -79,6 +94,12 @@ def is_installation(command: str) -> bool:
 
 @pytest.mark.parametrize("section", sections("sh"))
 def test_commands_run(section: str, tmp_path: Path) -> None:
+    run_section(section, tmp_path, "sh", IN_LITTLE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("section", sections("sh"))
+def test_commands_run_as_written(section: str, tmp_path: Path) -> None:
     run_section(section, tmp_path, "sh")
 
 
