@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from stde_cli.cli import hydra_app
 from stde_cli.cli.sweeps import Stopped
 from stde_cli.system.errors import Interrupted, SweepFailed
-from tests.end_to_end.command import SMALL, environment, in_process, stde_anew
+from tests.end_to_end.command import SMALL, environment, stde, stde_anew
 
 
 def summaries(where: Path) -> list[dict]:
@@ -23,7 +23,9 @@ def summaries(where: Path) -> list[dict]:
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_sweep_runs_every_job(launcher: str, tmp_path: Path) -> None:
     options = (*SMALL, "seed=0,1", f"hydra/launcher={launcher}")
-    said = stde_anew("solve", "-m", *options, cwd=tmp_path).check().out.splitlines()
+    # Other processes are started from an interpreter, not from a fork of one.
+    run = stde_anew if launcher == "joblib" else stde
+    said = run("solve", "-m", *options, cwd=tmp_path).check().out.splitlines()
     # One after another they need no names; side by side they have their own, of what they vary.
     names = ["#0 seed=0  ", "#1 seed=1  "] if launcher == "joblib" else ["", ""]
     assert {f"{name}compiling" for name in names} <= set(said)
@@ -34,7 +36,7 @@ def test_a_sweep_runs_every_job(launcher: str, tmp_path: Path) -> None:
 
 
 def test_a_failing_job_is_named_and_the_others_run(tmp_path: Path) -> None:
-    outcome = stde_anew("solve", "-m", *SMALL, "train.points=0,5", cwd=tmp_path)
+    outcome = stde("solve", "-m", *SMALL, "train.points=0,5", cwd=tmp_path)
     assert outcome.status == 2
     first, last = outcome.err.splitlines()
     assert first.startswith("stde: job 0: train.points=0: ")
@@ -42,11 +44,9 @@ def test_a_failing_job_is_named_and_the_others_run(tmp_path: Path) -> None:
     assert [s["status"] for s in summaries(tmp_path)] == ["finished"]
 
 
-def test_a_sweep_that_is_refused_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    outcome = in_process("solve", "-m", *SMALL, "seed=-1,-2", capsys=capsys)
+def test_a_sweep_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    # Not in this process: a sweep forgets all that was compiled, that of other tests too.
+    outcome = stde("solve", "-m", *SMALL, "seed=-1,-2", cwd=tmp_path)
     assert outcome.status == 2
     assert outcome.err.splitlines() == [
         "stde: job 0: seed=-1: must be 0 or more",
