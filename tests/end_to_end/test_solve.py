@@ -32,6 +32,14 @@ def read_arrays(run: Path) -> dict[str, np.ndarray]:
         return {name: np.asarray(array) for name, array in arrays.items()}
 
 
+@pytest.fixture(scope="module")
+def other_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run of another seed, without metrics, in a directory with a space; and what it said."""
+    where = tmp_path_factory.mktemp("other")
+    options = ("seed=1", "tracker=none", "run_dir=a run")
+    return where / "a run", stde("solve", *SMALL, *options, cwd=where).check().out
+
+
 def test_a_run_directory_is_complete(finished_run: Path) -> None:
     summary = json.loads((finished_run / "summary.json").read_text())
     assert set(SUMMARY_KEYS) <= set(summary)
@@ -53,8 +61,8 @@ def test_a_run_directory_is_complete(finished_run: Path) -> None:
     assert "step 4/40" in (finished_run / "console.log").read_text()
 
 
-def test_the_summary_table_names_the_next_commands(tmp_path: Path) -> None:
-    out = stde("solve", *SMALL, "run_dir=a run", cwd=tmp_path).check().out
+def test_the_summary_table_names_the_next_commands(other_run: tuple[Path, str]) -> None:
+    _, out = other_run
     for command in ("evaluate", "predict", "resume"):
         assert f"stde {command} 'a run'" in out
     assert "trivial baseline" in out
@@ -73,10 +81,10 @@ def test_the_same_command_gives_the_same_numbers(tmp_path: Path, finished_run: P
     assert rows[0] == rows[1]
 
 
-def test_another_seed_gives_another_run(tmp_path: Path, finished_run: Path) -> None:
-    stde("solve", *SMALL, "seed=1", "run_dir=run", cwd=tmp_path).check()
+def test_another_seed_gives_another_run(finished_run: Path, other_run: tuple[Path, str]) -> None:
+    run, _ = other_run
     name = "ansatz.network.first.weight"
-    assert not np.array_equal(read_arrays(finished_run)[name], read_arrays(tmp_path / "run")[name])
+    assert not np.array_equal(read_arrays(finished_run)[name], read_arrays(run)[name])
 
 
 def test_float64_stays_float64(tmp_path: Path) -> None:
@@ -85,10 +93,10 @@ def test_float64_stays_float64(tmp_path: Path) -> None:
     assert arrays["ansatz.network.first.weight"].dtype == np.float64
 
 
-def test_tracker_none_keeps_no_metrics(tmp_path: Path) -> None:
-    stde("solve", *SMALL, "tracker=none", "run_dir=run", cwd=tmp_path).check()
-    assert not (tmp_path / "run" / "metrics.jsonl").exists()
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "finished"
+def test_tracker_none_keeps_no_metrics(other_run: tuple[Path, str]) -> None:
+    run, _ = other_run
+    assert not (run / "metrics.jsonl").exists()
+    assert json.loads((run / "summary.json").read_text())["status"] == "finished"
 
 
 def test_quickstart_beats_the_trivial_baseline(tmp_path: Path) -> None:
