@@ -190,7 +190,8 @@ def start_of(pde: AbstractPDE, estimator=None):
     """The start, and the points that it was found at."""
     key = make_key(5)
     x = pde.domain.sample_interior(POINTS, key=jax.random.split(key, 3)[0])
-    found = FromTrivialSolution()(SampledResidual(pde, estimator or Exact()), POINTS, key=key)
+    residual = SampledResidual(pde, estimator or Exact())
+    found = jax.jit(lambda key: FromTrivialSolution()(residual, POINTS, key=key))(key)
     return found, np.asarray(x)
 
 
