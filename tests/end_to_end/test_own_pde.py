@@ -109,7 +109,7 @@ def test_predictions_take_all_coordinates(
         return jnp.stack([ansatz(x), *(o.exact(ansatz, x) for o in wanted.values())])
 
     x = jnp.asarray(points, jnp.float32)
-    np.testing.assert_allclose(values, jax.vmap(expected)(x), rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(values, jax.jit(jax.vmap(expected))(x), rtol=2e-3, atol=2e-3)
     np.save(tmp_path / "points.npy", points[:, 1:])
     refused = in_process(*arguments, capsys=capsys)
     assert refused.status == 2

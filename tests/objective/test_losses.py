@@ -250,9 +250,14 @@ def test_condition_loss_is_the_weighted_sum_of_mean_squares(float64: None) -> No
     for number, condition in enumerate(pde.conditions):
         points_key, _ = jax.random.split(jax.random.split(key, len(pde.conditions))[number])
         x = condition.sample(9, key=points_key)
-        u, slope = jax.vmap(field)(x), jax.vmap(jax.grad(field))(x)[:, 1]
-        found = u - jnp.sin(x[:, 1]) if number == 0 else slope - x[:, 0] * u**2
-        drawn_as = SampledCondition(condition, Exact()).at(field, x, key=key)
+
+        @jax.jit
+        def both(x, condition=condition, number=number):
+            u, slope = jax.vmap(field)(x), jax.vmap(jax.grad(field))(x)[:, 1]
+            found = u - jnp.sin(x[:, 1]) if number == 0 else slope - x[:, 0] * u**2
+            return found, SampledCondition(condition, Exact()).at(field, x, key=key)
+
+        found, drawn_as = both(x)
         np.testing.assert_allclose(drawn_as, found, rtol=1e-11)
         squares.append(float(jnp.mean(found**2)))
     loss = jax.jit(lambda field: condition_loss(SampledResidual(pde, Exact()), field, 9, key=key))(
