@@ -16,6 +16,7 @@ from .estimators import NestedBackward as NestedBackward
 from .estimators import SDGDBackwardScan as SDGDBackwardScan
 from .estimators import SDGDBackwardVmap as SDGDBackwardVmap
 from .estimators import SDGDForwardOverBackward as SDGDForwardOverBackward
+from .estimators import TangentProp as TangentProp
 from .estimators import Unrestricted as Unrestricted
 from .expressions import ExpressionError as ExpressionError
 from .jobs.estimate import Estimate as Estimate
@@ -27,6 +28,7 @@ from .jobs.run import load as load
 from .jobs.run import solve as solve
 from .objective.collocation import ByResidual as ByResidual
 from .objective.collocation import Uniform as Uniform
+from .objective.losses import GPINN as GPINN
 from .objective.losses import AbstractLoss as AbstractLoss
 from .objective.losses import GradientEnhanced as GradientEnhanced
 from .objective.losses import Residual as Residual

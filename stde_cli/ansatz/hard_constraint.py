@@ -79,6 +79,9 @@ class Zero(eqx.Module):
     def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
         return lambda s: jnp.zeros((), x.dtype)
 
+    def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
+        return 0 * x[0], 0 * x[over.start : over.stop], 0 * x[0]
+
 
 class _Sum(eqx.Module):
     parts: Sequence[KnowsLaplacian]

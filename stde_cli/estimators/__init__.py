@@ -12,6 +12,7 @@ from stde_cli.estimators.published import NestedBackward as NestedBackward
 from stde_cli.estimators.published import SDGDBackwardScan as SDGDBackwardScan
 from stde_cli.estimators.published import SDGDBackwardVmap as SDGDBackwardVmap
 from stde_cli.estimators.published import SDGDForwardOverBackward as SDGDForwardOverBackward
+from stde_cli.estimators.published import TangentProp as TangentProp
 from stde_cli.estimators.published import Unrestricted as Unrestricted
 from stde_cli.estimators.standard_error import mean_and_standard_error as mean_and_standard_error
 from stde_cli.estimators.stde import STDE as STDE

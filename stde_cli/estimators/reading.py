@@ -47,20 +47,20 @@ def read(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
 
 def _first(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
     """A sum of first derivatives is one derivative, along the sum of the directions."""
-    g = restrict(field, x, _as_one_set(jets.directions))
+    g = restrict(field, x, as_one_set(jets.directions))
     return jax.jvp(g, (jnp.zeros_like(jets.weights),), (jets.weights,))
 
 
 def _trace(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
     """Directions of length sqrt(w_k) bring the weights with them."""
-    scaled = _as_one_set(jets.directions).scaled(jnp.sqrt(jets.weights))
+    scaled = as_one_set(jets.directions).scaled(jnp.sqrt(jets.weights))
     return value_and_trace(restrict(field, x, scaled), jets.weights.size)
 
 
 def _by_polynomials(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, Scalar]:
     """One polynomial a set of directions, all of them through one restriction."""
     sets, unknowns = jets.directions.weights.shape
-    g = restrict(field, x, _as_one_set(jets.directions))
+    g = restrict(field, x, as_one_set(jets.directions))
     seeds = jnp.eye(sets * unknowns, dtype=x.dtype).reshape(sets, unknowns, -1)
     units = {tuple(int(m == k) for m in range(unknowns)): seeds[:, k] for k in range(unknowns)}
     indices = down_closure([jets.powers])
@@ -71,6 +71,6 @@ def _by_polynomials(field: ScalarField, x: Point, jets: Jets) -> tuple[Scalar, S
     return value, jets.weights @ found[jets.powers] ** jets.degree
 
 
-def _as_one_set(directions: AbstractDirections) -> AbstractDirections:
+def as_one_set(directions: AbstractDirections) -> AbstractDirections:
     """r sets of T directions as one set of r T."""
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), directions)

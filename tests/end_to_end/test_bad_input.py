@@ -49,6 +49,12 @@ SOLVE = [
     ("dim=2.5", ["dim=2.5", "integer"]),
     ("dim=4294967296", ["dim=4294967296", "exceed"]),
     ("dim=1 estimator.batch=1", ["dim=1", "two_body needs 2"]),
+    ("pde=kdv_1d estimator=hte", ["estimator=hte", "Combination is no Laplacian"]),
+    ("pde=biharmonic estimator=tangent_prop", ["estimator=tangent_prop", "mixed derivatives"]),
+    (
+        "dim=4 network=weight_sharing network.block_size=2 estimator=tangent_prop",
+        ["estimator=tangent_prop", "network=mlp", "WeightSharing"],
+    ),
     ("dim=1 pde/solution=three_body estimator.batch=1", ["dim=1", "three_body needs 3"]),
     ("dim=8 estimator.batch=9", ["estimator.batch=9", "dim=8", "estimator.batch=8"]),
     ("pde=kdv_1d estimator.batch=16", ["estimator.batch=16", "dim=2"]),

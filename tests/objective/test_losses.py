@@ -9,9 +9,16 @@ import pytest
 
 from stde_cli.ansatz.hard_constraint import HardConstraint
 from stde_cli.ansatz.networks import MLP
-from stde_cli.autodiff.directions import Dense, DenseDirections, Stratified, WithReplacement
-from stde_cli.estimators import STDE, Exact, NestedBackward
+from stde_cli.autodiff.directions import (
+    Dense,
+    DenseDirections,
+    Permutation,
+    Stratified,
+    WithReplacement,
+)
+from stde_cli.estimators import STDE, Exact, NestedBackward, SDGDBackwardVmap
 from stde_cli.objective.losses import (
+    GPINN,
     GradientEnhanced,
     Residual,
     UnbiasedResidual,
@@ -453,3 +460,34 @@ def test_the_chain_rule_gives_the_gradient_of_a_residual_in_partial_derivatives(
 def with_residual(text: str) -> Symbolic:
     coordinates = {"t": [0, 1], "x": [-1, 1]}
     return Symbolic(2, coordinates=coordinates, residual=text, key=make_key(0))
+
+
+def test_the_published_gradient_loss_is_ours_with_another_weight(float64):
+    """All components sampled; 0.1 there is 0.1 points/(dim spread^2) here."""
+    pde, points, parameters, static = setting(AllenCahn)
+    residual, field = SampledResidual(pde, Exact()), eqx.combine(parameters, static)
+    weight = 0.1 * len(points) / DIM / pde.domain.spread**2
+
+    @jax.jit
+    def losses():
+        return (
+            GPINN(0.1, DIM)(residual, field, points, key=make_key(3)),
+            GradientEnhanced(weight)(residual, field, points, key=make_key(3)),
+        )
+
+    published, ours = losses()
+    np.testing.assert_allclose(published, ours, rtol=1e-10)
+
+
+def test_its_components_are_forward_derivatives_over_hessian_vector_products(float64):
+    pde, points, parameters, static = setting(AllenCahn)
+    field = eqx.combine(parameters, static)
+
+    @jax.jit
+    def losses():
+        estimators = SDGDBackwardVmap(2), STDE(Permutation(), 2)
+        residuals = [SampledResidual(pde, estimator) for estimator in estimators]
+        return [GPINN(0.7, 2)(r, field, points, key=make_key(4)) for r in residuals]
+
+    nested, restricted = losses()
+    np.testing.assert_allclose(nested, restricted, rtol=1e-10)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from stde_cli.autodiff.directions import AbstractDirections, AbstractSampler
 from stde_cli.estimators.base import AbstractEstimator, Operators, draw_each
-from stde_cli.problem.operators import AbstractOperator, Laplacian, Partial
+from stde_cli.problem.operators import AbstractOperator, Laplacian, partial_sum
 from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField
 
 
@@ -57,7 +57,9 @@ def check_represented(operators: Operators) -> None:
 
 
 def is_first_derivative(operator: AbstractOperator) -> bool:
-    return isinstance(operator, Partial) and len(operator.coordinates) == 1
+    """Whether it is a sum of first derivatives in given coordinates."""
+    found = partial_sum(operator)
+    return found is not None and all(len(coordinates) == 1 for coordinates in found)
 
 
 def vectors(x: Point, directions: AbstractDirections) -> Float[Array, "directions dim"]:

@@ -7,5 +7,6 @@ from stde_cli.objective.losses.gradient_enhanced import GradientEnhanced as Grad
 from stde_cli.objective.losses.gradient_enhanced import (
     residual_and_gradient as residual_and_gradient,
 )
+from stde_cli.objective.losses.published import GPINN as GPINN
 from stde_cli.objective.losses.residual import Residual as Residual
 from stde_cli.objective.losses.residual import UnbiasedResidual as UnbiasedResidual

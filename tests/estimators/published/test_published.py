@@ -19,14 +19,15 @@ from stde_cli.estimators import (
     Unrestricted,
     mean_and_standard_error,
 )
-from stde_cli.problem.operators import GradientNorm, Laplacian, Partial, SumOfPartials
+from stde_cli.problem.operators import Combination, GradientNorm, Laplacian, Partial, SumOfPartials
 from stde_cli.system.errors import UsageError
 from stde_cli.system.prng import make_key
 from tests.helpers import point_inside, random_ansatz
 
 DIM, SOME = 6, 3
 NETWORKS = ("mlp", "additive_mlp")
-OPERATORS = {"all": Laplacian(), "some": Laplacian((1, 5)), "first": Partial((2,))}
+FIRST = Combination((2.0, -1.0), (Partial((2,)), Partial((0,))))
+OPERATORS = {"all": Laplacian(), "some": Laplacian((1, 5)), "first": FIRST}
 
 
 def of_coordinates(batch):
