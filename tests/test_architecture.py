@@ -23,7 +23,7 @@ ROOMS = {
     "objective": "sampled_residual losses collocation weighting metrics",
     "runs": "summary directory results listing slices points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint events initialisation",
-    "config": "schema files hydra_errors composition targets validate build saved sweeps",
+    "config": "schema files hydra_errors composition targets validate variants build saved sweeps",
     "jobs": "estimate trained reports solve launch export run plans benchmarks",
     "cli": """main arguments sweeps hydra_app solve resume runs report evaluate predict export plan
         bench list doctor completion""",

@@ -91,17 +91,34 @@ class SolveConfig:
 @dataclass
 class BenchConfig:
     methods: list[str] = MISSING
-    """Keys of `variants`, measured in this order; ratios are against the last."""
+    """Keys of `variants`, measured in this order."""
     variants: dict[str, list[str]] = MISSING
     """The overrides that make each method."""
+    dims: list[Count] | None = None
+    """Values of `dim` to measure each method at; null: the one that is set."""
+    batches: list[Count] | None = None
+    """Values of `estimator.batch`, likewise."""
+    widths: list[Count] | None = None
+    """Values of `network.width`, likewise."""
+    reference: str | None = None
+    """The method that ratios are against; null: the last."""
+    framework: str = "jax"
+    """What takes the steps: this program, or a published method as it stands elsewhere."""
     blocks: Count = 7
-    """Timed blocks a method; the median counts."""
+    """Timed blocks a cell; the median counts."""
     block_seconds: Positive = 2.0
     """About how long a block runs; at least one step."""
     until: Positive | None = None
     """Train until the relative L2 error is below this and report the seconds; null: the speed."""
+    cell_seconds: Positive | None = None
+    """Longest time for a cell, compiling and all; null: no limit."""
     out: PathText | None = None
-    """Where the JSON list goes."""
+    """The file that rows are added to, a JSON object a line; a cell in it is not measured again."""
+    retry: list[str] = field(default_factory=list)
+    """Of timeout, failed, oom, refused: cells of `out` that are measured once more."""
+    format: str = "table"
+    plot: PathText | None = None
+    """Where a plot of speed and memory against dim goes: .svg, .pdf, .png."""
 
 
 @dataclass

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.config.schema import BenchmarkConfig
 from stde_cli.config.targets import GROUPS, check_group, check_numbers, check_value
+from stde_cli.runs.reporting.tables import FORMATS
 from stde_cli.system.errors import UsageError
 from stde_cli.system.prng import GENERATORS
 from stde_cli.system.ranges import Switch
@@ -22,6 +23,8 @@ _CHOICES = {
     "runtime.matmul_precision": ("default", "high", "highest", "bfloat16", "tensorfloat32"),
     "runtime.generator": GENERATORS,
     "runtime.platform": (None, "cpu", "gpu", "cuda", "rocm", "tpu", "metal"),
+    "bench.framework": ("jax",),
+    "bench.format": ("table", "json", *FORMATS),
 }
 
 
@@ -53,7 +56,7 @@ def validate(
     _check_schema(settings, BenchmarkConfig)
     check_numbers(settings)
     for key, choices in _CHOICES.items():
-        value = OmegaConf.select(config, key)
+        value = OmegaConf.select(config, key, default=choices[0])
         if value not in choices:
             names = ", ".join("null" if c is None else c for c in choices)
             raise UsageError(key, value, f"must be one of {names}")

@@ -24,10 +24,8 @@ def peak_memory_mb() -> float:
 
 
 def _resident_high_water() -> int:
-    with suppress(OSError):
-        match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-        if match:
-            return int(match[1]) * 1024
+    if (high := _status_bytes("VmHWM")) is not None:
+        return high
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -37,8 +35,8 @@ def available_memory_bytes() -> int | None:
     statistics = jax.local_devices()[0].memory_stats()
     if statistics and "bytes_limit" in statistics:
         return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
-    limits = [limit for limit in (_host_available(), _group_available()) if limit is not None]
-    return min(limits, default=None)
+    found = (_host_available(), _group_available(), _process_available())
+    return min((limit for limit in found if limit is not None), default=None)
 
 
 def _host_available() -> int | None:
@@ -59,6 +57,44 @@ def _group_available() -> int | None:
     except OSError:
         return None
     return None if limit == "max" else int(limit) - used + int(cached[1] if cached else 0)
+
+
+def _process_available() -> int | None:
+    """What a limit set on this process leaves of its data."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    held = _status_bytes("VmData")
+    return None if limit == resource.RLIM_INFINITY or held is None else max(0, limit - held)
+
+
+def limit_memory(further: int) -> None:
+    """Let this process take no more than `further` bytes beyond what it holds (Linux).
+
+    Allocators are then refused before the machine runs short. Data are limited, not addresses:
+    those of a process with XLA's threads are a GB more than it ever touches. Where memory runs out
+    all the same, the kernel ends this process first.
+    """
+    if (held := _status_bytes("VmData")) is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = held + further
+        resource.setrlimit(
+            resource.RLIMIT_DATA,
+            (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard),
+        )
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def spare_memory_bytes() -> int:
+    """What this process held at its peak, less what it holds: it may take that again (Linux)."""
+    peak, held = _status_bytes("VmHWM"), _status_bytes("VmRSS")
+    return 0 if peak is None or held is None else peak - held
+
+
+def _status_bytes(name: str) -> int | None:
+    with suppress(OSError):
+        match = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        return int(match[1]) * 1024 if match else None
+    return None
 
 
 def device_name() -> str:

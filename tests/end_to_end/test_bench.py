@@ -3,12 +3,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import SMALL, stde
+from stde_cli.jobs.benchmarks import matrix
+from tests.end_to_end.command import SMALL, in_process, stde
+from tests.jobs.benchmarks.here import Here
 
 KEYS = {
     "method",
     "dim",
+    "batch",
+    "width",
+    "points",
     "steps_per_second",
+    "spread_percent",
     "compile_seconds",
     "temp_memory_mb",
     "peak_memory_mb",
@@ -16,22 +22,27 @@ KEYS = {
 }
 
 
-def test_bench_prints_a_table_and_writes_a_list(tmp_path: Path) -> None:
+def rows_in(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_bench_prints_a_table_and_adds_rows_to_a_file(tmp_path: Path) -> None:
     out = stde(
         "bench",
         *SMALL,
-        "bench.out=rows.json",
+        "bench.out=rows.jsonl",
         "bench.blocks=2",
         "bench.block_seconds=0.05",
         "+bench.variants.wide=['network.width=16']",
         "bench.methods=[wide,stde_unrestricted]",
         cwd=tmp_path,
     ).check()
-    rows = json.loads((tmp_path / "rows.json").read_text())
+    rows = rows_in(tmp_path / "rows.jsonl")
     assert [row["method"] for row in rows] == ["wide", "stde_unrestricted"]
+    assert [row["beside"] for row in rows] == [["stde_unrestricted"], ["wide"]]
     for row in rows:
         assert set(row) >= KEYS
-        assert all(row[key] > 0 for key in KEYS - {"method"}), row
+        assert all(row[key] > 0 for key in KEYS - {"method", "spread_percent"}), row
         assert row["method"] in out.out
 
 
@@ -40,31 +51,36 @@ def test_a_method_that_does_not_fit_gets_a_row_that_says_so(tmp_path: Path) -> N
         "bench",
         "dim=2000000000",
         "bench.methods=[stde]",
-        "bench.out=rows.json",
+        "bench.out=rows.jsonl",
         "bench.blocks=1",
         cwd=tmp_path,
     ).check()
-    (row,) = json.loads((tmp_path / "rows.json").read_text())
+    (row,) = rows_in(tmp_path / "rows.jsonl")
+    assert row["status"] == "oom"
     assert row["steps_per_second"] is None
     assert "GB" in row["note"]
     assert row["note"] in out.out
 
 
-def test_until_trains_as_solve_does_and_reports_the_seconds(tmp_path: Path) -> None:
+def test_until_trains_as_solve_does_and_reports_the_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(matrix, "Child", Here)
     both = [*SMALL, "evaluation.every=10", "evaluation.monitor_points=200", "start=network"]
-    stde("solve", *both, "run_dir=run", cwd=tmp_path).check()
+    in_process("solve", *both, "run_dir=run", capsys=capsys).check()
     lines = map(json.loads, (tmp_path / "run/metrics.jsonl").read_text().splitlines())
     errors = {line["step"]: line["rel_l2_error"] for line in lines if "rel_l2_error" in line}
-    out = stde(
+    out = in_process(
         "bench",
         *both,
         f"bench.until={(errors[10] + errors[20]) / 2}",
-        "bench.out=rows.json",
         "+bench.variants.short=['steps=5','train.steps_per_call=1']",
         "bench.methods=[short,stde]",
-        cwd=tmp_path,
+        "bench.format=json",
+        capsys=capsys,
     ).check()
-    short, reached = json.loads((tmp_path / "rows.json").read_text())
+    short, reached = json.loads(out.out)
     assert reached["steps"] == 20
     assert reached["steps_planned"] == 40
     assert reached["rel_l2_error"] == pytest.approx(errors[20], rel=1e-4)
@@ -77,4 +93,3 @@ def test_until_trains_as_solve_does_and_reports_the_seconds(tmp_path: Path) -> N
     assert short["ratio"] is None
     assert short["best_rel_l2_error"] > errors[20]
     assert "in 5 steps" in short["note"]
-    assert short["note"] in out.out

@@ -5,12 +5,14 @@ figure of its own; the errors that are measured in passing count nowhere.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
 from stde_cli.config.build import build
-from stde_cli.jobs.benchmarks.child import Report
+from stde_cli.jobs.benchmarks.cells import no_solution
+from stde_cli.jobs.benchmarks.child import Measurement
 from stde_cli.jobs.benchmarks.training import (
     fitting_executable,
     fitting_initialisation,
@@ -19,7 +21,6 @@ from stde_cli.jobs.benchmarks.training import (
     timed,
 )
 from stde_cli.objective.metrics import Evaluator
-from stde_cli.system.errors import UsageError
 from stde_cli.system.resources import device_name, peak_memory_mb
 
 COLUMNS = {
@@ -33,7 +34,7 @@ COLUMNS = {
 
 
 class Figures(NamedTuple):
-    """The figures of one method. None where there are none; `note` then says why."""
+    """The figures of one cell. None where there are none; `note` then says why."""
 
     until: float | None = None
     steps: int | None = None
@@ -53,14 +54,21 @@ class Figures(NamedTuple):
     device: str | None = None
     note: str | None = None
 
-    @property
-    def speed(self) -> float | None:
-        """What ratios are of: how often a second the error would be reached."""
-        return None if not self.seconds else 1 / self.seconds
+
+def speed_of(row: Mapping[str, Any]) -> float | None:
+    """What ratios are of: how often a second the error would be reached."""
+    return 1 / row["seconds"] if row.get("seconds") else None
 
 
-def measure(config: DictConfig, report: Report) -> Figures:
-    """Train as `stde solve` does, in this process, until the error is below `bench.until`.
+def turns(config: DictConfig) -> int:
+    """How often a measurement takes its turn, where the error is not reached before."""
+    return 1 + math.ceil(config.steps / _interval(config))
+
+
+def measure(config: DictConfig) -> Measurement:
+    """Train as `stde solve` does until the error is below `bench.until`; gives `Figures`.
+
+    A turn ends with each error that is measured.
 
     Raises:
         UsageError: the PDE has no known solution.
@@ -69,14 +77,13 @@ def measure(config: DictConfig, report: Report) -> Figures:
     built, building = timed(lambda: build(config))
     problem, until = built.problem, config.bench.until
     if problem.pde.solution is None:
-        why = f"pde={config.choices.get('pde')} has no known solution to take errors against"
-        raise UsageError("bench.until", until, why, "set bench.until=null, or give pde.solution")
+        raise no_solution(config)
     executable = fitting_executable(config, problem, abstract)
     initialisation = fitting_initialisation(config, built)
     state, drawing = timed(initialisation)
     evaluator = Evaluator(problem.residual, problem.points)
     planned = config.steps
-    every = config.evaluation.every or max(1, planned // 100)
+    every = _interval(config)
     step, train_seconds, best = 0, 0.0, math.inf
     while True:
         errors = evaluator.errors(
@@ -85,9 +92,9 @@ def measure(config: DictConfig, report: Report) -> Figures:
         assert errors is not None
         error = errors.rel_l2_error
         best = min(best, error) if math.isfinite(error) else best
-        report(f"step {step:,} of {planned:,}, error {error:.2e}")
         if error < until or step == planned or not math.isfinite(error):
             break
+        yield f"step {step:,} of {planned:,}, error {error:.2e}"
         count = min(every, planned - step)
         state, seconds = take_steps(executable, state, count, config.train.steps_per_call)
         step, train_seconds = step + count, train_seconds + seconds
@@ -110,6 +117,11 @@ def measure(config: DictConfig, report: Report) -> Figures:
         device=device_name(),
         note=None if reached else _shortfall(until, step, seconds, error, best),
     )
+
+
+def _interval(config: DictConfig) -> int:
+    """Steps between errors."""
+    return config.evaluation.every or max(1, config.steps // 100)
 
 
 def _shortfall(until: float, step: int, seconds: float, error: float, best: float) -> str:

@@ -4,15 +4,16 @@ Every figure comes from whole training steps: points, directions, source, loss, 
 """
 
 import time
-from statistics import median
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from statistics import median, quantiles
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from omegaconf import DictConfig
 
 from stde_cli.config.build import build
-from stde_cli.jobs.benchmarks.child import Report
+from stde_cli.jobs.benchmarks.child import Measurement
 from stde_cli.jobs.benchmarks.training import (
     fitting_executable,
     fitting_initialisation,
@@ -24,6 +25,7 @@ from stde_cli.training.state import parameter_count
 
 COLUMNS = {
     "steps/s": "steps_per_second",
+    "± %": "spread_percent",
     "ratio": "ratio",
     "compile s": "compile_seconds",
     "temp MB": "temp_memory_mb",
@@ -37,9 +39,12 @@ _PARAMETER_PASSES = 9
 
 
 class Figures(NamedTuple):
-    """The figures of one method. None where it did not run; `note` then says why."""
+    """The figures of one cell. None where it did not run; `note` then says why."""
 
     steps_per_second: float | None = None
+    """The median of the blocks."""
+    spread_percent: float | None = None
+    """Half the range of the middle half of the blocks, of their median; None for one block."""
     compile_seconds: float | None = None
     temp_memory_mb: float | None = None
     peak_memory_mb: float | None = None
@@ -48,14 +53,19 @@ class Figures(NamedTuple):
     device: str | None = None
     note: str | None = None
 
-    @property
-    def speed(self) -> float | None:
-        """What ratios are of."""
-        return self.steps_per_second
+
+def speed_of(row: Mapping[str, Any]) -> float | None:
+    """What ratios are of."""
+    return row.get("steps_per_second")
 
 
-def measure(config: DictConfig, report: Report) -> Figures:
-    """Compile the training step of `config` and time it in blocks, in this process."""
+def turns(config: DictConfig) -> int:
+    """How often a measurement takes its turn."""
+    return config.bench.blocks + 1
+
+
+def measure(config: DictConfig) -> Measurement:
+    """Compile the training step of `config` and time it in blocks, a turn each; gives `Figures`."""
     abstract = fitting_shapes(config)
     bandwidth = _bandwidth()
     built = build(config)
@@ -69,13 +79,14 @@ def measure(config: DictConfig, report: Report) -> Figures:
     steps = max(1, int(config.bench.block_seconds * steps / seconds))
     rates = []
     for block in range(config.bench.blocks):
-        report(f"block {block + 1} of {config.bench.blocks}")
+        yield f"block {block + 1} of {config.bench.blocks}"
         state, seconds = take_steps(executable, state, steps, per_call)
         rates.append(steps / seconds)
     rate = median(rates)
     floor = _floor_bytes(parameter_count(abstract.ansatz.network), config) / bandwidth
     return Figures(
         steps_per_second=rate,
+        spread_percent=_spread_percent(rates),
         compile_seconds=executable.compile_seconds,
         temp_memory_mb=executable.temp_memory_bytes / 1e6,
         peak_memory_mb=peak_memory_mb(),
@@ -83,6 +94,13 @@ def measure(config: DictConfig, report: Report) -> Figures:
         bandwidth_gb_per_s=bandwidth / 1e9,
         device=device_name(),
     )
+
+
+def _spread_percent(rates: Sequence[float]) -> float | None:
+    if len(rates) < 2:
+        return None
+    low, middle, high = quantiles(rates, n=4, method="inclusive")
+    return 100 * (high - low) / 2 / middle
 
 
 def _floor_bytes(parameters: int, config: DictConfig) -> float:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from stde_cli.config.build import Built, abstract_state
 from stde_cli.jobs.benchmarks.child import Unmeasured
+from stde_cli.jobs.benchmarks.status import OOM
 from stde_cli.system.resources import available_memory_bytes
 from stde_cli.training import (
     MAX_STEPS_PER_CALL,
@@ -61,7 +62,8 @@ def fitting_initialisation(config: DictConfig, built: Built) -> Initialisation:
 def _check_memory(config: DictConfig, needed: int) -> None:
     available = available_memory_bytes()
     if config.runtime.check_memory and available is not None and needed > available:
-        raise Unmeasured(f"needs {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free")
+        why = f"needs {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free"
+        raise Unmeasured(why, OOM)
 
 
 def take_steps(

@@ -1,6 +1,6 @@
 """Plots. Matplotlib is imported here alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from stde_cli.system.errors import UsageError
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 
 def plot_history(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -35,9 +36,35 @@ def plot_history(rows: Sequence[dict[str, Any]], path: Path) -> None:
     right.set(xlabel="step", ylabel="error", yscale="log")
     if evaluated:
         right.legend(frameon=False)
+    _save(figure, "--plot", path)
+
+
+def plot_against_dimension(
+    curves: Mapping[str, Sequence[Mapping[str, Any]]], key: str, path: Path
+) -> None:
+    """Speed and memory of each curve's rows over their `dim`, on logarithmic scales.
+
+    Raises:
+        UsageError: at `key`: there is nothing to draw, or the file cannot be written.
+    """
+    if not curves:
+        raise UsageError(key, path, "nothing was measured that could be drawn")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharex=True)
+    quantities = {"steps_per_second": "steps a second", "peak_memory_mb": "peak memory, MB"}
+    for part, (quantity, label) in zip(axes, quantities.items(), strict=True):
+        for name, rows in curves.items():
+            known = sorted((row["dim"], row[quantity]) for row in rows if row.get(quantity))
+            part.plot(*zip(*known, strict=True), "o-", label=name, markersize=4)
+        part.set(xlabel="dimension", ylabel=label, xscale="log", yscale="log")
+        part.grid(alpha=0.3)
+    axes[0].legend(frameon=False)
+    _save(figure, key, path)
+
+
+def _save(figure: Figure, key: str, path: Path) -> None:
     try:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
-        raise UsageError("--plot", path, f"cannot be written ({error})") from error
+        raise UsageError(key, path, f"cannot be written ({error})") from error
     finally:
         plt.close(figure)

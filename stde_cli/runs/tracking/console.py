@@ -48,13 +48,13 @@ class Progress:
 
 
 class Screen:
-    """Standard output that may go away: `| head`, a pager that is closed, a terminal that is lost.
+    """Output that may go away: `| head`, a pager that is closed, a terminal that is lost.
 
     The work goes on then, and what would be shown is lost.
     """
 
-    def __init__(self) -> None:
-        self._file = sys.stdout
+    def __init__(self, *, error: bool = False) -> None:
+        self._file = sys.stderr if error else sys.stdout
 
     def write(self, text: str) -> int:
         with self._unless_gone():
@@ -77,9 +77,9 @@ class Screen:
         return getattr(self._file, name)
 
 
-def screen() -> Console:
+def screen(*, error: bool = False) -> Console:
     # A notebook gets plain lines too, not a piece of HTML for each.
-    file = cast(IO[str], Screen())
+    file = cast(IO[str], Screen(error=error))
     return Console(file=file, highlight=False, soft_wrap=True, force_jupyter=False)
 
 
@@ -156,7 +156,7 @@ class RunConsole:
         shown: list[RenderableType] = [rows]
         if p := self._progress:
             rows.add_row("step", f"{p.step:,} of {p.steps:,}")
-            left = _duration(p.seconds_left)
+            left = duration(p.seconds_left)
             rows.add_row("speed", f"{p.steps_per_second:,.4g} a second, {left} left")
             room = min(self._console.width, _WIDTH) - _BESIDE_SPARKLINE
             rows.add_row("loss", f"{p.loss:.3e}  {sparkline(self._losses, room)}")
@@ -191,7 +191,7 @@ def _plain(p: Progress) -> str:
     parts = [
         f"step {p.step}/{p.steps}",
         f"{p.steps_per_second:.4g} steps/s",
-        f"{_duration(p.seconds_left)} left",
+        f"{duration(p.seconds_left)} left",
         f"loss {p.loss:.3e}",
     ]
     if p.errors:
@@ -202,7 +202,8 @@ def _plain(p: Progress) -> str:
     return "  ".join(parts)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """As minutes:seconds, with hours before them where there are any."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -6,9 +6,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from stde_cli.cli.bench import variant_of
 from stde_cli.config.composition import config_directory
 from stde_cli.config.schema import register
+from stde_cli.config.variants import variant_of
 from stde_cli.system.errors import UsageError
 
 
