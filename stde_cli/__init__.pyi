@@ -13,6 +13,7 @@ from .estimators import AbstractEstimator as AbstractEstimator
 from .estimators import Exact as Exact
 from .estimators import ForwardLaplacian as ForwardLaplacian
 from .estimators import NestedBackward as NestedBackward
+from .estimators import RandomizedSmoothing as RandomizedSmoothing
 from .estimators import SDGDBackwardScan as SDGDBackwardScan
 from .estimators import SDGDBackwardVmap as SDGDBackwardVmap
 from .estimators import SDGDForwardOverBackward as SDGDForwardOverBackward

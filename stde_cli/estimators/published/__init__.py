@@ -9,5 +9,6 @@ from stde_cli.estimators.published.nested_backward import NestedBackward as Nest
 from stde_cli.estimators.published.sdgd import SDGDBackwardScan as SDGDBackwardScan
 from stde_cli.estimators.published.sdgd import SDGDBackwardVmap as SDGDBackwardVmap
 from stde_cli.estimators.published.sdgd import SDGDForwardOverBackward as SDGDForwardOverBackward
+from stde_cli.estimators.published.smoothing import RandomizedSmoothing as RandomizedSmoothing
 from stde_cli.estimators.published.tangent_prop import TangentProp as TangentProp
 from stde_cli.estimators.published.unrestricted import Unrestricted as Unrestricted
