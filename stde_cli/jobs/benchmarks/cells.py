@@ -112,6 +112,10 @@ def _cell(config: DictConfig, method: str, variant: DictConfig, setting: dict[st
 
 def _check_until(config: DictConfig) -> None:
     """What the configuration says already; of a class that gives none, its measurement will say."""
+    framework = config.bench.framework
+    if config.bench.until is not None and framework != "jax":
+        why = f"steps of bench.framework={framework} are timed, not trained to an error"
+        raise UsageError("bench.until", config.bench.until, why, "set bench.until=null")
     known = not _has(config, "pde.solution") or config.pde.solution is not None
     if config.bench.until is not None and not known:
         raise no_solution(config)

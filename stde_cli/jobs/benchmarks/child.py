@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from stde_cli.config.build import configured_jax, refusing
 from stde_cli.jobs.benchmarks.status import FAILED, OOM, TIMEOUT
 from stde_cli.system.errors import DoesNotFit, StdeError, UsageError
+from stde_cli.system.interrupts import SIGNALS
 from stde_cli.system.resources import available_memory_bytes, limit_memory, spare_memory_bytes
 
 Measurement = Generator[str, None, Any]
@@ -68,7 +69,8 @@ class Child:
         settings = OmegaConf.to_container(config, resolve=True)
         arguments = (measure, settings, theirs, self._said, taken_bytes)
         self._process = context.Process(target=_child, args=arguments)
-        self._process.start()
+        with _signals_held():
+            self._process.start()
         theirs.close()
 
     def turn(self, meanwhile: Callable[[], None], limit_seconds: float | None) -> Any:
@@ -121,11 +123,22 @@ class Child:
         self._said.unlink(missing_ok=True)
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """A process that is started meanwhile holds them too: it cannot ignore them from the first."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _child(
     measure: Measure, settings: dict[str, Any], pipe: Connection, said: Path, taken_bytes: int
 ) -> None:
-    # An interrupt is the parent's to handle: it ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal and a scheduler tell all processes; the parent ends this one.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     # What libraries print would land in the middle of the parent's view.
     if "STDE_TRACEBACK" not in os.environ:
         os.dup2(os.open(said, os.O_WRONLY | os.O_APPEND), sys.stderr.fileno())

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from stde_cli.jobs.benchmarks.cells import Cell
 from stde_cli.jobs.benchmarks.matrix import Matrix
+from stde_cli.jobs.benchmarks.status import MEASURED
 from stde_cli.jobs.benchmarks.turns import Measuring, Row
 from stde_cli.runs.reporting.benchmarks import benchmark_table, fitting, named, varying_in
 from stde_cli.runs.reporting.tables import figure
@@ -34,6 +35,7 @@ class Progress:
         self._turns = {cell: matrix.kind.turns(cell.config) for cell in matrix.left}
         self._taken = dict.fromkeys(self._turns, 0)
         self._varying = varying_in([cell.described() for cell in matrix.cells.values()])
+        self._is_known = False
         self._began = time.monotonic()
         self._now = ""
         # FORCE_COLOR asks for colours in a file, not for a view that draws over itself.
@@ -67,6 +69,8 @@ class Progress:
 
     def done(self, row: Row) -> None:
         """A cell has its row."""
+        # What a cell takes is known from one that was measured.
+        self._is_known = self._is_known or row["status"] == MEASURED
         if not self._is_live:
             heading, key = next(iter(self._matrix.kind.COLUMNS.items()))
             found = row["status"] if row.get(key) is None else f"{figure(row[key])} {heading}"
@@ -78,7 +82,7 @@ class Progress:
         taken = sum(self._taken.values())
         left = sum(max(1, self._turns[cell] - self._taken[cell]) for cell in self._matrix.left)
         text = f"{done} of {count} cells"
-        if not taken or not left:
+        if not self._is_known or not left:
             return text
         # As if the turns to come took as long as those before.
         seconds = (time.monotonic() - self._began) / taken * left

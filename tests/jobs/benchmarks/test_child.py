@@ -18,6 +18,7 @@ from stde_cli.config.composition import compose
 from stde_cli.jobs.benchmarks import child
 from stde_cli.jobs.benchmarks.child import Child, Measurement, Unmeasured
 from stde_cli.system.errors import UsageError
+from stde_cli.system.interrupts import SIGNALS
 
 
 @pytest.fixture
@@ -141,3 +142,17 @@ def test_what_it_says_is_kept_out_of_the_view(
     each.close()
     assert "last words" not in capfd.readouterr().err
     assert not said.exists()
+
+
+def test_signals_are_the_parents_to_handle(
+    config: DictConfig, started: list[Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal tells all processes, even one that is about to start."""
+    monkeypatch.setattr(child, "get_context", multiprocessing.get_context)
+    each = Child(counting, config)
+    started.append(each)
+    for number in SIGNALS:
+        assert each._process.pid
+        os.kill(each._process.pid, number)
+    assert each.turn(lambda: None, None) is None
+    assert each.doing == "one"
