@@ -47,6 +47,10 @@ def task(config: DictConfig) -> None:
         _show(config, matrix)
         raise
     _show(config, matrix)
+    if config.bench.plot:
+        from stde_cli.runs.reporting.plots import plot_against_dimension
+
+        plot_against_dimension(curves_of(matrix.rows), "bench.plot", Path(config.bench.plot))
 
 
 def _show(config: DictConfig, matrix: "Matrix") -> None:
@@ -64,10 +68,6 @@ def _show(config: DictConfig, matrix: "Matrix") -> None:
             print(json_text(matrix.rows, indent=2))
         case format:
             print(written(table, format), end="")
-    if config.bench.plot:
-        from stde_cli.runs.reporting.plots import plot_against_dimension
-
-        plot_against_dimension(curves_of(matrix.rows), "bench.plot", Path(config.bench.plot))
 
 
 def _warn(text: str) -> None:

@@ -64,6 +64,8 @@ class Progress:
             Interrupted: by the function that is returned, once there was a signal.
         """
         self._now = f"{named(cell.described(), self._varying)}: {child.doing}"
+        if not self._is_live and not self._taken[cell]:
+            self._console.print(self._now, markup=False)
         self._taken[cell] += 1
         return self._look
 
