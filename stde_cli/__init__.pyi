@@ -14,6 +14,7 @@ from .estimators import Exact as Exact
 from .estimators import ForwardLaplacian as ForwardLaplacian
 from .estimators import NestedBackward as NestedBackward
 from .estimators import RandomizedSmoothing as RandomizedSmoothing
+from .estimators import SDGDBackwardPyTorch as SDGDBackwardPyTorch
 from .estimators import SDGDBackwardScan as SDGDBackwardScan
 from .estimators import SDGDBackwardVmap as SDGDBackwardVmap
 from .estimators import SDGDForwardOverBackward as SDGDForwardOverBackward

@@ -10,6 +10,7 @@ from stde_cli.estimators.published import HTE as HTE
 from stde_cli.estimators.published import ForwardLaplacian as ForwardLaplacian
 from stde_cli.estimators.published import NestedBackward as NestedBackward
 from stde_cli.estimators.published import RandomizedSmoothing as RandomizedSmoothing
+from stde_cli.estimators.published import SDGDBackwardPyTorch as SDGDBackwardPyTorch
 from stde_cli.estimators.published import SDGDBackwardScan as SDGDBackwardScan
 from stde_cli.estimators.published import SDGDBackwardVmap as SDGDBackwardVmap
 from stde_cli.estimators.published import SDGDForwardOverBackward as SDGDForwardOverBackward

@@ -30,6 +30,9 @@ class AbstractEstimator(eqx.Module):
     plans_partials: ClassVar[bool] = False
     """Whether partial derivatives come from one joint plan, so that a few more cost little."""
 
+    trains_itself: ClassVar[bool] = False
+    """Whether it is a training step of its own, whose speed `stde bench` alone can measure."""
+
     @abstractmethod
     def draw(self, operators: Operators, dim: int, *, key: PRNGKey) -> PyTree:
         """What is random in one step, whatever the point.

@@ -50,6 +50,7 @@ SOLVE = [
     ("dim=4294967296", ["dim=4294967296", "exceed"]),
     ("dim=1 estimator.batch=1", ["dim=1", "two_body needs 2"]),
     ("pde=kdv_1d estimator=hte", ["estimator=hte", "Combination is no Laplacian"]),
+    ("estimator=sdgd_backward_pytorch dim=6", ["=sdgd_backward_pytorch", "stde bench bench."]),
     ("pde=biharmonic estimator=tangent_prop", ["estimator=tangent_prop", "mixed derivatives"]),
     (
         "dim=4 network=weight_sharing network.block_size=2 estimator=tangent_prop",

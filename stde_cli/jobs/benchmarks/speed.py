@@ -4,7 +4,8 @@ Every figure comes from whole training steps: points, directions, source, loss, 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pkgutil import resolve_name
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from omegaconf import DictConfig
 
 from stde_cli.config.build import build
 from stde_cli.jobs.benchmarks.child import Measurement
+from stde_cli.jobs.benchmarks.pytorch import Training
 from stde_cli.jobs.benchmarks.training import (
     fitting_executable,
     fitting_initialisation,
@@ -66,22 +68,20 @@ def turns(config: DictConfig) -> int:
 
 def measure(config: DictConfig) -> Measurement:
     """Compile the training step of `config` and time it in blocks, a turn each; gives `Figures`."""
+    if resolve_name(config.estimator._target_).trains_itself:
+        return (yield from _measure_apart(config))
     abstract = fitting_shapes(config)
     bandwidth = _bandwidth()
     built = build(config)
     executable = fitting_executable(config, built.problem, abstract)
     state = fitting_initialisation(config, built)()
-    per_call = config.train.steps_per_call
-    state, _ = take_steps(executable, state, 1, per_call)
-    state, once = take_steps(executable, state, 1, per_call)
-    steps = max(1, int(config.bench.block_seconds / once))
-    state, seconds = take_steps(executable, state, steps, per_call)
-    steps = max(1, int(config.bench.block_seconds * steps / seconds))
-    rates = []
-    for block in range(config.bench.blocks):
-        yield f"block {block + 1} of {config.bench.blocks}"
-        state, seconds = take_steps(executable, state, steps, per_call)
-        rates.append(steps / seconds)
+
+    def take(steps: int) -> float:
+        nonlocal state
+        state, seconds = take_steps(executable, state, steps, config.train.steps_per_call)
+        return seconds
+
+    rates = yield from _rates(config, take)
     rate = median(rates)
     floor = _floor_bytes(parameter_count(abstract.ansatz.network), config) / bandwidth
     return Figures(
@@ -94,6 +94,31 @@ def measure(config: DictConfig) -> Measurement:
         bandwidth_gb_per_s=bandwidth / 1e9,
         device=device_name(),
     )
+
+
+def _measure_apart(config: DictConfig) -> Measurement:
+    """A step that is not ours, and that nobody compiles."""
+    rates = yield from _rates(config, Training(config).take)
+    return Figures(
+        steps_per_second=median(rates),
+        spread_percent=_spread_percent(rates),
+        peak_memory_mb=peak_memory_mb(),
+        device="cpu",
+    )
+
+
+def _rates(
+    config: DictConfig, take: Callable[[int], float]
+) -> Generator[str, None, Sequence[float]]:
+    """Steps a second in each block; `take` says how long so many steps took."""
+    take(1)
+    steps = max(1, int(config.bench.block_seconds / take(1)))
+    steps = max(1, int(config.bench.block_seconds * steps / take(steps)))
+    rates = []
+    for block in range(config.bench.blocks):
+        yield f"block {block + 1} of {config.bench.blocks}"
+        rates.append(steps / take(steps))
+    return rates
 
 
 def _spread_percent(rates: Sequence[float]) -> float | None:
