@@ -40,6 +40,11 @@ def positive(text: str) -> int:
     return number
 
 
+def whole(text: str) -> int:
+    """An argument type: a whole number of 0 or more."""
+    return 0 if text == "0" else positive(text)
+
+
 def new_file(text: str) -> Path:
     """An argument type: where a file can be written."""
     path = Path(text)

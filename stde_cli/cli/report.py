@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stde_cli.cli.arguments import Parser, add_trust, new_file
+from stde_cli.cli.arguments import Parser, add_trust, new_file, whole
 from stde_cli.system.errors import UsageError
 
 _PLACES = ("runs", "multirun")
@@ -26,6 +26,16 @@ def parser() -> Parser:
     parser.add_argument(
         "--out", type=new_file, metavar="FILE", help="write the table there (.md, .csv, .tex)"
     )
+    parser.add_argument(
+        "--html", type=new_file, metavar="FILE", help="write a page with curves and pictures there"
+    )
+    parser.add_argument(
+        "--solutions",
+        type=whole,
+        default=4,
+        metavar="N",
+        help="most runs whose solution is drawn on the page (4)",
+    )
     add_trust(parser)
     return parser
 
@@ -46,7 +56,17 @@ def main(arguments: list[str]) -> int:
     from stde_cli.runs.reporting.tables import shown, written
     from stde_cli.runs.tracking.console import screen
 
-    table = groups.table(groups.gather(places))
+    found = groups.gather(places)
+    if options.html:
+        from stde_cli.jobs.reports.page import write_page
+
+        title = f"Runs in {', '.join(map(str, places))}"
+        page, solutions = options.html, options.solutions
+        write_page(found, page, title=title, most_solutions=solutions, trust=options.trust)
+        print(f"page: {page}")
+        if not format:
+            return 0
+    table = groups.table(found)
     if format:
         text = written(table, format)
         if options.out:

@@ -70,6 +70,8 @@ class SolveConfig:
     """Where the run is kept; null: a new directory under runs/."""
     resume: str = "never"
     """auto: go on from this configuration's own earlier run, if there is one."""
+    report: Switch = False
+    """Write report.html into the run directory at the end."""
     pde: Any = MISSING
     start: Any = MISSING
     network: Any = MISSING

@@ -7,6 +7,7 @@ of the run is kept by `_Record`, whatever ends it.
 """
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -84,12 +85,14 @@ def solve(
             run.clear()
         try:
             with configured_jax(config):
-                return _run(config, run, command, interrupts, job)
+                summary = _run(config, run, command, interrupts, job)
         except (UsageError, Interrupted, OSError, KeyboardInterrupt):
             # Refused or stopped before the first step: nothing half-written stays.
             if not run.has_progress():
                 run.discard()
             raise
+        _write_report(config, run)
+    return summary
 
 
 def resume(
@@ -107,8 +110,26 @@ def resume(
     Raises:
         UsageError: it has no checkpoint that can be read, or has taken more steps than these.
     """
-    with run.locked(), configured_jax(config):
-        return _run(config, run, command, interrupts, job, earlier=run.read_summary())
+    with run.locked():
+        with configured_jax(config):
+            summary = _run(config, run, command, interrupts, job, earlier=run.read_summary())
+        _write_report(config, run)
+    return summary
+
+
+def _write_report(config: DictConfig, run: RunDirectory) -> None:
+    if not config.report:
+        return
+    try:
+        # Matplotlib takes half a second, which other runs need not wait for.
+        from stde_cli.jobs.reports.groups import gather
+        from stde_cli.jobs.reports.page import write_page
+
+        write_page(gather([run.path]), run.report, title=str(run.path), trust=True)
+    # The run is finished and kept, whatever becomes of a page about it.
+    except Exception as error:
+        why = " ".join(str(error).split())
+        print(f"stde: warning: {run.report} was not written ({why})", file=sys.stderr)
 
 
 def _run(

@@ -5,6 +5,7 @@ metrics.jsonl   a JSON object a line: the step and the figures of that moment
 summary.json    status, final figures, environment
 checkpoints/    one directory a saved step, in orbax's format
 console.log     what was shown
+report.html     a page with curves and pictures, where it was asked for
 .lock           locked while a process is at work; the first file that is made
 """
 
@@ -33,7 +34,7 @@ from stde_cli.system.files import (
 
 _LOCK = ".lock"
 _WHOLE = ("config.yaml", "metrics.jsonl", "summary.json")
-_OURS = frozenset((_LOCK, "checkpoints", "console.log", "wandb", "wandb_id")).union(
+_OURS = frozenset((_LOCK, "checkpoints", "console.log", "report.html", "wandb", "wandb_id")).union(
     _WHOLE, (name + PARTIAL for name in _WHOLE)
 )
 """All that this program puts into a run directory; the rest is the user's."""
@@ -53,6 +54,7 @@ class RunDirectory:
         self.summary = path / "summary.json"
         self.checkpoints = path / "checkpoints"
         self.console_log = path / "console.log"
+        self.report = path / "report.html"
 
     @classmethod
     def create(cls, path: Path) -> "RunDirectory":

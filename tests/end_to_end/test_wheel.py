@@ -37,6 +37,8 @@ def test_the_wheel_solves(tmp_path: Path) -> None:
     arguments = ("dim=6", "steps=20", "estimator.batch=3", "evaluation.points=100", "run_dir=run")
     run(command, "solve", *arguments, cwd=tmp_path)
     assert (tmp_path / "run" / "summary.json").exists()
+    run(command, "report", "run", "--html", "page.html", cwd=tmp_path)
+    assert "<svg" in (tmp_path / "page.html").read_text()
     assert "allen_cahn" in run(command, "list", "pde", cwd=tmp_path)
     write_pde(tmp_path)
     run(command, "solve", *MINE, "steps=2", "start=network", "run_dir=mine", cwd=tmp_path)

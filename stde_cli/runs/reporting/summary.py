@@ -1,9 +1,11 @@
 """The end of a run, as a table, a verdict, and the commands that go on from there."""
 
 import shlex
+from pathlib import Path
 
 from rich.table import Table
 
+from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.summary import Summary
 from stde_cli.runs.tracking.console import screen
 
@@ -45,6 +47,17 @@ def show_summary(summary: Summary) -> None:
         console.print(f"  stde evaluate {run}", markup=False)
         console.print(f"  stde predict {run} --points points.npy --out values.npy", markup=False)
         console.print(f"  stde resume {run} steps={2 * summary.steps}", markup=False)
+        console.print(f"  {_report(summary)}", markup=False)
+
+
+def _report(summary: Summary) -> str:
+    """Where the page about the run is, or how to have one."""
+    run = RunDirectory(Path(summary.run_dir))
+    page = run.report
+    # An older one is of before the run was resumed.
+    if page.exists() and page.stat().st_mtime >= run.summary.stat().st_mtime:
+        return f"report  {shlex.quote(str(page))}"
+    return f"stde report {shlex.quote(summary.run_dir)} --html report.html"
 
 
 def verdict(summary: Summary) -> str:

@@ -1,0 +1,289 @@
+"""Pictures for a page: each an SVG element that stands in its text, with ids of its own.
+
+What is drawn in ink takes the colour of the page's text, so a page may be light or dark.
+"""
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from jaxtyping import Float
+
+from stde_cli.runs.reporting.tables import figure as figure_of
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatter
+
+_INK = "#0a0b0c"
+"""Stands for the colour of the text; nothing is drawn in it otherwise."""
+# Legible on white and on black.
+_COLORS = """
+    #2a86d1 #e07b1f #2f9e44 #d6453d #8e6bbf #9c6b57 #d264b6 #808080 #a3a31f #17a2b8
+""".split()
+_STYLE = {
+    "axes.edgecolor": _INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": _INK,
+    "axes.prop_cycle": cycler(color=_COLORS),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.size": 9,
+    "grid.alpha": 0.15,
+    "grid.color": _INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "savefig.facecolor": "none",
+    "svg.fonttype": "none",
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+_WIDTH = 9.8
+"""Of a figure, in inches; its text is 9 points high where it is shown so wide."""
+_DECADE = 5
+"""How many times a range of figures must be its lower end to be drawn in logarithms."""
+_NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
+_MOST_POINTS = 400
+"""Points of a curve: a screen shows no more."""
+
+
+class Curve(NamedTuple):
+    """The figures of a run on its way: a row a log event, as in metrics.jsonl.
+
+    Attributes:
+        name: runs of one name have one colour.
+    """
+
+    name: str
+    rows: Sequence[dict[str, float]]
+    finished: bool = True
+
+
+class Growth(NamedTuple):
+    """What a method costs in several dimensions."""
+
+    name: str
+    dims: Sequence[int]
+    steps_per_second: Sequence[float | None]
+    memory_mb: Sequence[float | None]
+
+
+class Plane(NamedTuple):
+    """u over two coordinates, NaN outside the domain; the rows are of the second one.
+
+    Attributes:
+        title: where the other coordinates are held.
+    """
+
+    names: tuple[str, str]
+    values: tuple[Float[np.ndarray, " columns"], Float[np.ndarray, " rows"]]
+    u: Float[np.ndarray, "rows columns"]
+    exact: Float[np.ndarray, "rows columns"] | None
+    title: str = ""
+
+
+class Lines(NamedTuple):
+    """u along lines; NaN outside the domain."""
+
+    name: str
+    position: Float[np.ndarray, " count"]
+    u: Float[np.ndarray, "lines count"]
+    exact: Float[np.ndarray, "lines count"] | None
+
+
+class Scattered(NamedTuple):
+    """u at points, and the exact solution there."""
+
+    u: Float[np.ndarray, " points"]
+    exact: Float[np.ndarray, " points"]
+
+
+def training(curves: Sequence[Curve], trivial: float | None, name: str) -> str:
+    """Loss and relative error of runs of one problem, against steps and seconds.
+
+    Args:
+        trivial: the error of the trivial baseline, where an exact solution is known.
+        name: an id of the page, as in each of these functions.
+    """
+    evaluated = any(row.get("rel_l2_error") for curve in curves for row in curve.rows)
+    colors = _colors([curve.name for curve in curves])
+    with _figure(name, (_WIDTH, 5.2 if evaluated else 2.8), rows=1 + evaluated, columns=2) as made:
+        figure, axes, finish = made
+        for row, key in enumerate(["loss", "rel_l2_error"][: 1 + evaluated]):
+            for column, along in enumerate(("step", "seconds")):
+                panel = axes[row][column]
+                for curve in curves:
+                    x, y = _points(curve.rows, along, key)
+                    style = "-" if curve.finished else ":"
+                    marker = "." if len(x) < 12 else ""
+                    panel.plot(x, y, style, marker=marker, color=colors[curve.name])
+                if key == "rel_l2_error" and trivial is not None:
+                    panel.axhline(trivial, color=_INK, linestyle="--", linewidth=1)
+                panel.set_xlabel(along)
+                _logarithmic(panel)
+            axes[row][0].set_ylabel("loss" if key == "loss" else "relative L2 error")
+        handles = [Line2D([], [], color=color) for color in colors.values()]
+        labels = [*colors]
+        if evaluated and trivial is not None:
+            handles.append(Line2D([], [], color=_INK, linestyle="--", linewidth=1))
+            labels.append("trivial baseline")
+        if not all(curve.finished for curve in curves):
+            handles.append(Line2D([], [], color=_INK, linestyle=":"))
+            labels.append("dotted: not finished")
+        _legend(figure, handles, labels)
+        return finish()
+
+
+def growth(methods: Sequence[Growth], name: str) -> str:
+    """Speed and memory of methods against the dimension."""
+    colors = _colors([method.name for method in methods])
+    with _figure(name, (_WIDTH, 3.1), rows=1, columns=2) as (figure, axes, finish):
+        for panel, key, label in zip(
+            axes[0],
+            ("steps_per_second", "memory_mb"),
+            ("steps a second", "memory at the peak, MB"),
+            strict=True,
+        ):
+            for method in methods:
+                values = [np.nan if v is None else v for v in getattr(method, key)]
+                panel.plot(method.dims, values, "o-", markersize=4, color=colors[method.name])
+            panel.set(xlabel="dimensions", ylabel=label, xscale="log")
+            dims = sorted({dim for method in methods for dim in method.dims})
+            panel.set_xticks(dims, [figure_of(dim) for dim in dims])
+            panel.minorticks_off()
+            known = [v for method in methods for v in getattr(method, key) if v]
+            if known and max(known) > _DECADE * min(known):
+                _logarithmic(panel)
+            else:
+                panel.set_ylim(0, 1.1 * max(known, default=1.0))
+        _legend(figure, [Line2D([], [], color=c) for c in colors.values()], [*colors])
+        return finish()
+
+
+def planes(found: Sequence[Plane], name: str) -> str:
+    """Heat maps: u as predicted, and where it is known the exact u and the error."""
+    with _figure(name, (_WIDTH, 3.2 * len(found)), len(found), 3) as (_, axes, finish):
+        for row, plane in zip(axes, found, strict=True):
+            parts = [part for part in (plane.u, plane.exact) if part is not None]
+            low = min(float(np.nanmin(part)) for part in parts)
+            high = max(float(np.nanmax(part)) for part in parts)
+            for panel, part, label in zip(row, parts, ("u, predicted", "u, exact"), strict=False):
+                _heat(panel, plane, part, label, vmin=low, vmax=high, cmap="viridis")
+            if plane.exact is not None:
+                error = plane.u - plane.exact
+                most = float(np.nanmax(np.abs(error))) or 1.0
+                label = "error: predicted − exact"
+                _heat(row[2], plane, error, label, vmin=-most, vmax=most, cmap="RdBu_r")
+            for panel in row[len(parts) :] if plane.exact is None else ():
+                panel.set_axis_off()
+        return finish()
+
+
+def _heat(panel: Axes, plane: Plane, values: np.ndarray, label: str, **colors: Any) -> None:
+    x, y = plane.values
+    extent = (float(x[0]), float(x[-1]), float(y[0]), float(y[-1]))
+    image = panel.imshow(values, origin="lower", extent=extent, aspect="auto", **colors)
+    bar = panel.figure.colorbar(image, ax=panel, location="top", shrink=0.9, pad=0.03)
+    bar.set_label(label)
+    bar.ax.locator_params(nbins=4)
+    bar.ax.ticklabel_format(scilimits=(-3, 4))
+    bar.outline.set_visible(False)
+    panel.grid(False)
+    panel.set_xlabel(f"{plane.names[0]}   ({plane.title})" if plane.title else plane.names[0])
+    panel.set_ylabel(plane.names[1])
+
+
+def lines(found: Lines, scattered: Scattered | None, name: str) -> str:
+    """u along lines with the exact one beside it; and predicted against exact values."""
+    columns = 1 if scattered is None else 2
+    width = {"width_ratios": [2, 1]} if scattered else {}
+    with _figure(name, (_WIDTH, 3.4), 1, columns, **width) as (figure, axes, finish):
+        panel = axes[0][0]
+        for number, u in enumerate(found.u):
+            panel.plot(found.position, u, color=f"C{number}")
+            if found.exact is not None:
+                panel.plot(found.position, found.exact[number], "--", color=f"C{number}")
+        panel.set(xlabel=found.name, ylabel="u")
+        if scattered is not None:
+            panel = axes[0][1]
+            ends = [scattered.exact.min(), scattered.exact.max()]
+            panel.plot(ends, ends, color=_INK, linewidth=0.8)
+            panel.plot(scattered.exact, scattered.u, ".", markersize=3, color="C0", alpha=0.7)
+            panel.set(xlabel="u, exact", ylabel="u, predicted")
+        if found.exact is not None:
+            handles = [Line2D([], [], color=_INK, linestyle=style) for style in ("-", "--")]
+            _legend(figure, handles, ["predicted", "exact"])
+        return finish()
+
+
+@contextmanager
+def _figure(
+    name: str, size: tuple[float, float], rows: int, columns: int, **ratios: Any
+) -> Iterator[tuple[Figure, Any, Callable[[], str]]]:
+    """A figure with its rows of axes, and the function that makes an SVG of it."""
+    style: Any = {**_STYLE, "svg.hashsalt": name}
+    with matplotlib.rc_context(style):
+        figure, axes = plt.subplots(
+            rows, columns, figsize=size, layout="constrained", squeeze=False, gridspec_kw=ratios
+        )
+
+        def finish() -> str:
+            text = io.StringIO()
+            figure.savefig(text, format="svg", metadata=_NO_METADATA)
+            return _for_a_page(text.getvalue(), name)
+
+        try:
+            yield figure, axes, finish
+        finally:
+            plt.close(figure)
+
+
+def _for_a_page(svg: str, name: str) -> str:
+    """The element alone, in the colour of the page's text, with no ids but those it refers to."""
+    element = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    referred = {target[1] for target in re.finditer(r'(?:href="#|url\(#)([^")]+)', element)}
+    element = re.sub(r' id="([^"]*)"', lambda id: id[0] if id[1] in referred else "", element)
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", element)
+
+
+class _Plain(LogFormatter):
+    """Figures as tables have them, where logarithms have a tick worth a label."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return figure_of(float(x)) if super().__call__(x, pos) else ""
+
+
+def _logarithmic(panel: Axes) -> None:
+    panel.set_yscale("log")
+    panel.yaxis.set_major_formatter(_Plain())
+    panel.yaxis.set_minor_formatter(_Plain(minor_thresholds=(1, 0.4)))
+
+
+def _points(
+    rows: Sequence[dict[str, float]], along: str, key: str
+) -> tuple[list[float], list[float]]:
+    known = [row for row in rows if row.get(along) is not None and row.get(key) is not None]
+    every = -(-len(known) // _MOST_POINTS) or 1
+    thinned = known[::-1][::every][::-1]
+    return [row[along] for row in thinned], [row[key] for row in thinned]
+
+
+def _colors(names: Sequence[str]) -> dict[str, str]:
+    return {name: f"C{number % len(_COLORS)}" for number, name in enumerate(dict.fromkeys(names))}
+
+
+def _legend(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str]) -> None:
+    # A user's text is no formula.
+    plain = [label.replace("$", r"\$") for label in labels]
+    figure.legend(handles, plain, loc="outside lower center", ncols=min(4, len(labels)))
