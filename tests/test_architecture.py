@@ -24,9 +24,9 @@ ROOMS = {
     "runs": "summary directory results listing slices points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint events initialisation",
     "config": "schema files hydra_errors composition targets validate variants build saved sweeps",
-    "jobs": "estimate trained reports solve launch export run plans benchmarks",
+    "jobs": "estimate trained reports solve launch export run plans benchmarks reproduction",
     "cli": """main arguments sweeps hydra_app solve resume runs report evaluate predict export plan
-        bench list doctor completion""",
+        bench reproduce list doctor completion""",
 }
 # The package's face: names that all may use, or that none of the rooms may.
 VERSION, FACE = "_version", ("__init__", "__main__", "pdes")

@@ -177,7 +177,7 @@ class _Task:
         try:
             return self._task(config)
         except OSError as error:
-            where = error.filename or config.run_dir
+            where = error.filename or config.get("run_dir")
             raise UsageError("run_dir", where, error.strerror or str(error)) from error
         except OmegaConfBaseException as error:
             raise explain(error, config_directory(), self._command) from error

@@ -22,6 +22,7 @@ COMMANDS = {
     "export": "the trained field as a file that JAX alone can load",
     "plan": "how the derivatives in an expression are computed, and at what cost",
     "bench": "methods side by side: speed and memory, or time to an error",
+    "reproduce": "a table of the paper, filled on this machine",
     "list": "the PDEs, networks, estimators, optimizers ... that can be chosen",
     "doctor": "devices, memory, versions: what would stop a run",
     "completion": "the tab completion of bash, zsh or fish",

@@ -130,11 +130,59 @@ class BenchmarkConfig(SolveConfig):
     bench: BenchConfig = field(default_factory=BenchConfig)
 
 
+@dataclass
+class ScaleConfig:
+    steps: Count = MISSING
+    seeds: Count = MISSING
+    cell_seconds: Positive | None = MISSING
+    """Longest time that a cell may take; null: any."""
+    bench: list[str] = MISSING
+    """Overrides of each measurement."""
+    solve: list[str] = MISSING
+    """Overrides of each run."""
+
+
+@dataclass
+class ReproduceConfig:
+    dir: PathText | None = None
+    """Where cells and results are kept; null: reproductions/TABLE-SCALE."""
+    cell: Any = None
+    """The number of one cell, to be filled alone; null: all of them."""
+    rows: list[str] | None = None
+    """Rows to fill, by name; null: all of the table."""
+    columns: list[Any] | None = None
+    """Columns to fill, for instance dimensions; null: those of the scale."""
+    steps: Count | None = None
+    """Of each run; null: those of the scale."""
+    seeds: Count | None = None
+    cell_seconds: Positive | None = None
+    """Longest time that a cell may take; null: that of the scale."""
+    overrides: list[str] = field(default_factory=list)
+    """Further overrides of every cell."""
+
+
+@dataclass
+class ReproductionConfig:
+    """`stde reproduce`."""
+
+    table: str = MISSING
+    scale: str = MISSING
+    recipe: str = MISSING
+    dry_run: Switch = False
+    reproduce: ReproduceConfig = field(default_factory=ReproduceConfig)
+    scales: dict[str, Any] = MISSING
+    """A ScaleConfig each."""
+    recipes: dict[str, list[str]] = MISSING
+    """Overrides of each recipe."""
+    choices: dict[str, str] = field(default_factory=dict)
+
+
 def register() -> None:
     """Make known to Hydra what the YAML files extend, and what their interpolations call."""
     store = ConfigStore.instance()
     store.store(name="solve_schema", node=SolveConfig)
     store.store(name="bench_schema", node=BenchmarkConfig)
+    store.store(name="reproduce_schema", node=ReproductionConfig)
     # ${at_most:16,${dim}}, in files of a group's choices.
     OmegaConf.register_new_resolver("at_most", min, replace=True)
     # ${dim_of_pde:1000}: 1000 where the PDE has no dim of its own and its coordinates say none.

@@ -53,7 +53,7 @@ def validate(
         for key in config
         if (key in groups or key not in GROUPS) and written[key] != MISSING
     }
-    _check_schema(settings, BenchmarkConfig)
+    check_schema(settings, BenchmarkConfig)
     check_numbers(settings)
     for key, choices in _CHOICES.items():
         value = OmegaConf.select(config, key, default=choices[0])
@@ -93,14 +93,14 @@ def _unresolved(node: Any, raw: Any, keys: Iterable[Any], at: str = "") -> tuple
     return None
 
 
-def _check_schema(settings: dict[str, Any], schema: type, under: str = "") -> None:
+def check_schema(settings: dict[str, Any], schema: type, under: str = "") -> None:
     """The typed part: everything but the groups."""
     for name, hint in get_type_hints(schema, include_extras=True).items():
         if name not in settings:
             continue
         if dataclasses.is_dataclass(hint):
             assert isinstance(hint, type)
-            _check_schema(settings[name], hint, f"{under}{name}.")
+            check_schema(settings[name], hint, f"{under}{name}.")
         else:
             check_value(settings[name], bool if hint == Switch else hint, f"{under}{name}")
 

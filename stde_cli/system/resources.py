@@ -35,6 +35,11 @@ def available_memory_bytes() -> int | None:
     statistics = jax.local_devices()[0].memory_stats()
     if statistics and "bytes_limit" in statistics:
         return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+    return available_host_bytes()
+
+
+def available_host_bytes() -> int | None:
+    """What this process may still take of the host; no device is touched."""
     found = (_host_available(), _group_available(), _process_available())
     return min((limit for limit in found if limit is not None), default=None)
 

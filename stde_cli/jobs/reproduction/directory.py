@@ -1,0 +1,69 @@
+"""The directory of a reproduction: which table it is of, and who writes what all share."""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stde_cli.system.errors import UsageError
+from stde_cli.system.files import json_text, missing_directories, remove_empty, write_atomically
+
+_RECORD, _LOCK = "reproduction.json", ".lock"
+
+
+class ReproductionDirectory:
+    """reproduction.json: what is filled here; cells/: a directory each; results and tables."""
+
+    def __init__(self, path: Path, identity: dict[str, Any]):
+        """`identity` is what all cells here have in common."""
+        self.path, self._identity = path, identity
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within the context the directory is there, and is that of this reproduction.
+
+        Raises:
+            UsageError: it is another's, or cannot be written to.
+        """
+        made = missing_directories(self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self.locked():
+                self._claim()
+        except OSError as error:
+            remove_empty(made)
+            raise UsageError("reproduce.dir", self.path, f"{error.strerror}", _OTHER) from error
+        yield
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others from what all of them write, for a moment."""
+        with (self.path / _LOCK).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _claim(self) -> None:
+        record = self.path / _RECORD
+        if not record.exists():
+            strangers = sorted(e.name for e in self.path.iterdir() if e.name != _LOCK)
+            if strangers:
+                (self.path / _LOCK).unlink()
+                why = f"holds {strangers[0]}, and no reproduction"
+                raise UsageError("reproduce.dir", self.path, why, _OTHER)
+            write_atomically(record, json_text(self._identity, indent=2) + "\n")
+            return
+        try:
+            found = json.loads(record.read_text())
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise UsageError("reproduce.dir", self.path, f"{_RECORD} is damaged", _OTHER)
+        for key, value in self._identity.items():
+            if found.get(key) != value:
+                why = f"holds cells of {key}={found.get(key)}, not {value}"
+                raise UsageError("reproduce.dir", self.path, why, _OTHER)
+
+
+_OTHER = "choose another"

@@ -1,0 +1,146 @@
+"""`stde reproduce`, with the commands that it runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stde_cli.jobs.reproduction.tables import names
+from tests.end_to_end.command import Outcome, environment, in_process, stde
+
+SMALL = (
+    "reproduce.steps=2",
+    "reproduce.dir=table",
+    "scales.smoke.bench=['bench.blocks=1','bench.block_seconds=0.05']",
+    "scales.smoke.solve=['evaluation.points=20']",
+    "reproduce.overrides=['network.width=8','train.points=8']",
+)
+TINY = (*SMALL, "reproduce.columns=[100]", "reproduce.rows=[stde_sparse_16]")
+
+
+def results(where: Path) -> list[dict]:
+    return json.loads((where / "table" / "results.json").read_text())
+
+
+def test_a_table_is_filled_and_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    out = in_process("reproduce", "table3", *TINY, capsys=capsys).check().out
+    assert "[2/2" in out
+    assert {row["metric"] for row in results(tmp_path)} == {
+        "speed_it_per_s",
+        "memory_mb",
+        "rel_l2_error",
+    }
+    for row in results(tmp_path):
+        assert row["status"] == "done"
+        assert row["ours"] > 0
+        assert row["published"] > 0
+    assert "  published" in out
+    assert "Table 3" in (tmp_path / "table" / "table3.html").read_text()
+    written = (tmp_path / "table" / "cells" / "stde_sparse_16-100-bench" / "log.txt").stat()
+    again = in_process("reproduce", "table3", *TINY, capsys=capsys).check().out
+    assert "[1/2" not in again
+    assert "  published" in again
+    log = tmp_path / "table" / "cells" / "stde_sparse_16-100-bench" / "log.txt"
+    assert log.stat().st_mtime_ns == written.st_mtime_ns
+    refused = in_process("reproduce", "table1", "reproduce.dir=table", capsys=capsys)
+    assert refused.status == 2
+    assert "reproduce.dir=table: holds cells of table=table3, not table1" in refused.err
+
+
+def test_a_dry_run_lists_the_commands_and_runs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stde_cli.jobs.reproduction.reproduction._calibrated", lambda: 1e9)
+    out = in_process("reproduce", "table3", *TINY, "--dry-run", capsys=capsys).check().out
+    assert "stde bench 'bench.methods=[stde]'" in out
+    assert "run_dir=table/cells/stde_sparse_16-100-seed0/run resume=auto" in out
+    assert "within a factor of three" in out
+    assert not list(tmp_path.iterdir())
+
+
+def start(where: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "stde_cli", "reproduce", *arguments]
+    return subprocess.Popen(
+        command, cwd=where, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_cell_is_picked_up_and_two_at_once_fill_a_table_once(tmp_path: Path) -> None:
+    figure = ("figure5", *SMALL[1:], "reproduce.columns=[1,2]", "reproduce.rows=[100 D]")
+    arguments = (*figure, "reproduce.steps=40000", "reproduce.seeds=2")
+    overrides = "reproduce.overrides=['network.width=8','train.points=8','checkpoint.every=500']"
+    arguments = (*arguments, overrides)
+    first = start(tmp_path, *arguments)
+    cells = tmp_path / "table" / "cells"
+    run = cells / "100-D-1-seed0" / "run"
+    while not list(run.glob("checkpoints/[0-9]*")):
+        time.sleep(0.1)
+    config = (run / "config.yaml").read_text()
+    first.kill()
+    first.wait()
+    listed = subprocess.run(
+        ["pgrep", "-f", f"run_dir={run.relative_to(tmp_path)}"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    for number in listed.stdout.split():
+        os.kill(int(number), signal.SIGKILL)
+    both = [start(tmp_path, *arguments) for _ in range(2)]
+    told = [each.communicate()[0] for each in both]
+    assert [each.returncode for each in both] == [0, 0], told
+    assert (run / "config.yaml").read_text() == config, "it went on, and did not begin anew"
+    for row in results(tmp_path):
+        assert row["status"] == "done"
+        assert len(row["commands"]) == 2
+        assert row["std"] is not None
+    lines = [line for text in told for line in text.splitlines() if line.startswith("[")]
+    assert len(lines) == 4, lines
+
+
+@pytest.mark.slow
+def test_an_interrupt_saves_the_cell_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    arguments = ("figure5", *SMALL[1:], "reproduce.columns=[1]", "reproduce.rows=[100 D]")
+    first = start(tmp_path, *arguments, "reproduce.steps=30000")
+    run = tmp_path / "table" / "cells" / "100-D-1-seed0" / "run"
+    while (
+        not (run / "metrics.jsonl").exists() or '"step"' not in (run / "metrics.jsonl").read_text()
+    ):
+        time.sleep(0.1)
+    first.send_signal(signal.SIGINT)
+    first.communicate()
+    assert first.returncode == 130
+    assert json.loads((run / "summary.json").read_text())["status"] == "interrupted"
+    stde("reproduce", *arguments, "reproduce.steps=30000", cwd=tmp_path).check()
+    (row,) = results(tmp_path)
+    assert row["status"] == "done"
+
+
+@pytest.mark.slow
+def test_a_launcher_fills_the_cells(tmp_path: Path) -> None:
+    out: Outcome = stde("reproduce", "table3", *TINY, "--launcher", "joblib", cwd=tmp_path).check()
+    assert all(row["status"] == "done" for row in results(tmp_path))
+    assert "  published" in out.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names())
+def test_every_table_in_a_small_form(name: str, tmp_path: Path) -> None:
+    columns = {"table11": "base", "figure5": "2"}.get(name, "100")
+    if name == "table10":
+        columns = "1000"
+    stde("reproduce", name, *SMALL, f"reproduce.columns=[{columns}]", cwd=tmp_path).check()
+    without = [r for r in results(tmp_path) if r["status"] != "done"]
+    assert not [r for r in without if "pytorch" not in r["row"]], without
