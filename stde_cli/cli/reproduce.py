@@ -139,7 +139,7 @@ def _reproduction(config: DictConfig) -> "Reproduction":
             recipe_overrides=(*settings["recipes"][config.recipe],),
             overrides=(*given["overrides"],),
         ),
-        Path(given["dir"] or "-".join([f"reproductions/{config.table}", config.scale, *recipe])),
+        Path(given["dir"] or "-".join([f"reproductions/{config.scale}", *recipe])),
     )
 
 

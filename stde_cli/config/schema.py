@@ -145,7 +145,7 @@ class ScaleConfig:
 @dataclass
 class ReproduceConfig:
     dir: PathText | None = None
-    """Where cells and results are kept; null: reproductions/TABLE-SCALE."""
+    """Where cells and results are kept; null: reproductions/SCALE."""
     cell: Any = None
     """The number of one cell, to be filled alone; null: all of them."""
     rows: list[str] | None = None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,15 +47,16 @@ def test_a_table_is_filled_and_found_again(
         assert row["published"] > 0
     assert "  published" in out
     assert "Table 3" in (tmp_path / "table" / "table3.html").read_text()
-    written = (tmp_path / "table" / "cells" / "stde_sparse_16-100-bench" / "log.txt").stat()
+    (log,) = tmp_path.glob("table/cells/stde_sparse_16-100-bench-*/log.txt")
+    written = log.stat()
     again = in_process("reproduce", "table3", *TINY, capsys=capsys).check().out
     assert "[1/2" not in again
     assert "  published" in again
-    log = tmp_path / "table" / "cells" / "stde_sparse_16-100-bench" / "log.txt"
     assert log.stat().st_mtime_ns == written.st_mtime_ns
-    refused = in_process("reproduce", "table1", "reproduce.dir=table", capsys=capsys)
+    other = ("reproduce.dir=table", "scale=cpu")
+    refused = in_process("reproduce", "table1", *other, capsys=capsys)
     assert refused.status == 2
-    assert "reproduce.dir=table: holds cells of table=table3, not table1" in refused.err
+    assert "reproduce.dir=table: holds cells of scale=smoke, not cpu" in refused.err
 
 
 def test_a_dry_run_lists_the_commands_and_runs_none(
@@ -64,7 +66,7 @@ def test_a_dry_run_lists_the_commands_and_runs_none(
     monkeypatch.setattr("stde_cli.jobs.reproduction.reproduction._calibrated", lambda: 1e9)
     out = in_process("reproduce", "table3", *TINY, "--dry-run", capsys=capsys).check().out
     assert "stde bench 'bench.methods=[stde]'" in out
-    assert "run_dir=table/cells/stde_sparse_16-100-seed0/run resume=auto" in out
+    assert re.search(r"run_dir=table/cells/stde_sparse_16-100-seed0-\w+/run resume=auto", out)
     assert "within a factor of three" in out
     assert not list(tmp_path.iterdir())
 
@@ -84,9 +86,9 @@ def test_a_killed_cell_is_picked_up_and_two_at_once_fill_a_table_once(tmp_path: 
     arguments = (*arguments, overrides)
     first = start(tmp_path, *arguments)
     cells = tmp_path / "table" / "cells"
-    run = cells / "100-D-1-seed0" / "run"
-    while not list(run.glob("checkpoints/[0-9]*")):
+    while not (saved := list(cells.glob("100-D-1-seed0-*/run/checkpoints/[0-9]*"))):
         time.sleep(0.1)
+    run = saved[0].parents[1]
     config = (run / "config.yaml").read_text()
     first.kill()
     first.wait()

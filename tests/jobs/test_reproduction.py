@@ -53,6 +53,16 @@ def published(number: int) -> Iterator[dict[str, str]]:
 # What the tables are.
 
 
+def test_cells_of_one_command_are_one() -> None:
+    """What tables have in common is measured once."""
+    speed, memory, both = (
+        {cell.name for cell in cells_of(table, scale_of(table, columns=(100,), seeds=1))}
+        for table in map(load, ("table1", "table2", "table3"))
+    )
+    assert speed == memory
+    assert speed < both
+
+
 @pytest.mark.parametrize("name", names())
 def test_every_published_figure_has_its_cell(name: str) -> None:
     """And no other: what a row shows is what the paper has for its equation and method."""
@@ -124,8 +134,8 @@ def test_what_takes_more_is_expected_to() -> None:
 # How they are filled. A cell's command is a piece of Python that does what stde would.
 
 MEASURED = 'open("{out}", "w").write(\'{{"steps_per_second": 5.0, "peak_memory_mb": 7.0}}\\n\')'
-CELL = Cell("a-bench", BENCH, ("bench", "steps=10"), row="a", column=100)
-RUN = Cell("a-seed0", SOLVE, ("solve", "steps=10"), row="a", column=100)
+CELL = Cell("a-bench", (BENCH, "steps=10"), row="a", column=100)
+RUN = Cell("a-seed0", (SOLVE, "steps=10"), row="a", column=100)
 
 
 @pytest.fixture
@@ -134,7 +144,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     codes: dict[str, str] = {}
 
     def command(place: Place) -> list[str]:
-        code = codes[place.cell.name].format(out=place.bench, here=place.path)
+        code = codes[place.cell.label].format(out=place.bench, here=place.path)
         return [sys.executable, "-S", "-c", code]
 
     monkeypatch.setattr(filling, "_command", command)
@@ -148,7 +158,7 @@ def fill(
 
     def told(cell: Cell, result: Result | None) -> None:
         if result:
-            ended[cell.name] = result
+            ended[cell.label] = result
 
     places = [cell.at(tmp_path) for cell in cells]
     Filling(places, cells, seconds, interrupts=interrupts or Interrupts()).fill(told)
@@ -171,7 +181,12 @@ def test_a_cell_is_filled_once(tmp_path: Path, commands: dict[str, str]) -> None
         ("import sys; sys.exit('stde: x\\nstde: out of memory')", OOM, "out of memory", True),
         ("import os; os.kill(os.getpid(), 9)", KILLED, "killed", False),
         ("import time; time.sleep(60)", TOO_SLOW, "not done in 0.3 s", True),
-        ('open("{out}", "w").write(\'{{"note": "needs 9 GB"}}\')', OOM, "needs 9 GB", True),
+        (
+            'open("{out}", "w").write(\'{{"note": "needs 9 GB", "status": "oom"}}\')',
+            OOM,
+            "needs 9 GB",
+            True,
+        ),
     ],
 )
 def test_what_goes_wrong_is_told(
@@ -209,10 +224,10 @@ def test_a_measurement_spares_a_run_that_cannot_end(
 
 def test_two_at_once_fill_each_cell_once(tmp_path: Path, commands: dict[str, str]) -> None:
     """Each waits for what the other is at: both end with the table full."""
-    cells = [Cell(f"{k}-bench", BENCH, ("bench",), row=str(k), column=100) for k in range(4)]
+    cells = [Cell(f"{k}-bench", (BENCH,), row=str(k), column=100) for k in range(4)]
     count = "open({here!r} + '/count', 'a').write('x'); import time; time.sleep(0.1); "
     count = count.replace("{here!r}", "'{here}'")
-    commands |= {cell.name: count + MEASURED for cell in cells}
+    commands |= {cell.label: count + MEASURED for cell in cells}
     threads = [threading.Thread(target=fill, args=(tmp_path, *cells)) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -265,13 +280,16 @@ def test_an_interrupt_stops_the_command_and_leaves_the_cell_empty(
         assert lock is not None
 
 
-def test_a_damaged_result_is_kept_aside(tmp_path: Path, commands: dict[str, str]) -> None:
+def test_a_damaged_result_is_kept_aside(
+    tmp_path: Path, commands: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     commands["a-bench"] = MEASURED
     place = CELL.at(tmp_path)
     place.path.mkdir(parents=True)
     place.result.write_text('{"status": "do')
     assert fill(tmp_path, CELL)["a-bench"].status == DONE
     assert (place.path / "result.json.damaged").read_text() == '{"status": "do'
+    assert f"{place.result} is damaged" in capsys.readouterr().err
 
 
 # What is shown.
@@ -289,7 +307,7 @@ def test_ours_stands_beside_the_published(tmp_path: Path) -> None:
             figures = {"speed_it_per_s": 81.26, "memory_mb": 553.0}
             place.write(Result(DONE, figures=figures, device="cpu"))
         else:
-            error = 0.002 if place.cell.name.endswith("seed0") else 0.004
+            error = 0.002 if place.cell.label.endswith("seed0") else 0.004
             figures = {"rel_l2_error": error, "trivial_rel_l2_error": 0.1}
             place.write(Result(DONE, figures=figures, device="cpu"))
     found = page(table, "table3", scale, places)
@@ -315,3 +333,11 @@ def test_ours_stands_beside_the_published(tmp_path: Path) -> None:
     assert error["std"] == pytest.approx(0.002 / 2**0.5)
     assert error["trivial"] == pytest.approx(0.1)
     assert len(error["commands"]) == 2
+    # Other tables' rows stay; a file that is none is kept aside.
+    written[0].write_text(json.dumps([{"table": "table9"}, *rows]))
+    found.write(tmp_path, "table3")
+    assert json.loads(written[0].read_text()) == [{"table": "table9"}, *rows]
+    written[0].write_text("[{")
+    found.write(tmp_path, "table3")
+    assert json.loads(written[0].read_text()) == rows
+    assert (tmp_path / "results.json.damaged").read_text() == "[{"

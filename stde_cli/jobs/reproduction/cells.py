@@ -1,16 +1,18 @@
 """A cell of a table: one command, and the directory that holds what it found."""
 
 import fcntl
-import json
+import hashlib
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from pydantic import TypeAdapter, ValidationError
 
+from stde_cli.runs import results
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.summary import FINISHED
 from stde_cli.system.errors import UsageError
@@ -43,12 +45,22 @@ class Result:
 class Cell:
     """One command of a table."""
 
-    name: str
-    kind: str
+    label: str
     command: tuple[str, ...]
     """Without `stde` in front, and without where its result is kept."""
     row: str
     column: int | str
+
+    @property
+    def kind(self) -> str:
+        """BENCH or SOLVE."""
+        return self.command[0]
+
+    @property
+    def name(self) -> str:
+        """That of its directory: cells of one command are one, in whatever table they stand."""
+        digest = hashlib.sha256(shlex.join(self.command).encode()).hexdigest()[:8]
+        return f"{self.label}-{digest}"
 
     def at(self, directory: Path) -> "Place":
         return Place(self, directory / "cells" / self.name)
@@ -90,8 +102,7 @@ class Place:
         except FileNotFoundError:
             return None
         except ValidationError:
-            with suppress(FileNotFoundError):
-                self.result.replace(self.result.with_name(self.result.name + ".damaged"))
+            set_aside(self.result)
             return None
 
     def write(self, result: Result) -> None:
@@ -118,15 +129,14 @@ class Place:
         return self._measured() if self.cell.kind == BENCH else self._trained()
 
     def _measured(self) -> Result | None:
-        rows = rows_of(self.bench)
+        rows = results.read(self.bench, _warn)
         if not rows:
             return None
         row = rows[-1]
         speed, memory = row.get("steps_per_second"), row.get("peak_memory_mb")
         if speed is None:
             note = str(row.get("note") or "not measured")
-            too_large = row.get("status") == "oom" or "GB" in note or "memory" in note
-            return Result(OOM if too_large else FAILED, note)
+            return Result(OOM if row.get("status") == "oom" else FAILED, note)
         figures = {"speed_it_per_s": speed} | ({"memory_mb": memory} if memory else {})
         return Result(DONE, figures=figures, device=row.get("device"))
 
@@ -143,17 +153,13 @@ class Place:
         return Result(DONE, figures=figures, device=summary.device)
 
 
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    """The rows that `stde bench` wrote; none where there is no file."""
-    try:
-        text = path.read_text()
-    except OSError:
-        return []
-    with suppress(ValueError):
-        whole = json.loads(text)
-        return whole if isinstance(whole, list) else [whole]
-    rows = []
-    for line in text.splitlines():
-        with suppress(ValueError):
-            rows.append(json.loads(line))
-    return rows
+def _warn(line: str) -> None:
+    print(f"stde: {line}", file=sys.stderr)
+
+
+def set_aside(path: Path) -> None:
+    """Keep a damaged file under another name, and say so: what it held is found anew."""
+    kept = path.with_name(path.name + ".damaged")
+    with suppress(FileNotFoundError):  # Another has seen it too.
+        path.replace(kept)
+        print(f"stde: {path} is damaged; kept as {kept}, and found anew", file=sys.stderr)

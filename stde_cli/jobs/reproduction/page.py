@@ -1,11 +1,12 @@
 """What was found beside what was published: rows for programs, tables for people."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from stde_cli.jobs.reproduction.cells import DONE, OOM, SOLVE, Place, Result
+from stde_cli.jobs.reproduction.cells import DONE, OOM, SOLVE, Place, Result, set_aside
 from stde_cli.jobs.reproduction.tables import (
     MEASURED,
     Figure,
@@ -68,14 +69,28 @@ class Page(NamedTuple):
     """A row for each figure."""
 
     def write(self, directory: Path, name: str) -> list[Path]:
-        """results.json, and the tables in all formats."""
+        """The tables in all formats, and results.json, which holds those of other tables too."""
         found = [directory / "results.json"]
-        write_atomically(found[0], json_text(self.results, indent=2) + "\n")
+        others = [row for row in _read(found[0]) if row.get("table") != name]
+        write_atomically(found[0], json_text([*others, *self.results], indent=2) + "\n")
         for format in FORMATS:
             path = directory / f"{name}.{_SUFFIXES[format]}"
             write_atomically(path, "\n".join(written(table, format) for table in self.tables))
             found.append(path)
         return found
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows = json.loads(path.read_text())
+        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+            return rows
+    except FileNotFoundError:
+        return []
+    except ValueError:
+        pass
+    set_aside(path)
+    return []
 
 
 def page(table: PaperTable, name: str, scale: Scale, places: Sequence[Place]) -> Page:
@@ -187,7 +202,7 @@ def _notes(
     absent = [c for c in table.columns.paper if c not in scale.columns]
     if absent:
         headings = ", ".join(_heading(table, column) for column in absent)
-        yield f"Left out at scale={scale.name}: {headings}."
+        yield f"Left out of the paper's columns: {headings}."
     if scale.recipe == "accurate":
         yield (
             "recipe=accurate: the rows of this tool alone, with a guess by least squares, whose "

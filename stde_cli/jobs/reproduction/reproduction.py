@@ -9,12 +9,13 @@ from pathlib import Path
 from stde_cli.config.composition import compose
 from stde_cli.config.validate import validate
 from stde_cli.jobs.reproduction import expectation
-from stde_cli.jobs.reproduction.cells import Place, rows_of
+from stde_cli.jobs.reproduction.cells import Place
 from stde_cli.jobs.reproduction.directory import ReproductionDirectory
 from stde_cli.jobs.reproduction.filling import Filling
 from stde_cli.jobs.reproduction.page import Page, page
 from stde_cli.jobs.reproduction.tables import PaperTable, Scale, cells_of
 from stde_cli.jobs.reproduction.view import View
+from stde_cli.runs import results
 from stde_cli.runs.reporting.tables import Column, Table, figure, shown
 from stde_cli.runs.tracking.console import duration, screen
 from stde_cli.system.errors import DoesNotFit, StdeError, UsageError
@@ -33,14 +34,7 @@ class Reproduction:
         self.name, self.table, self.scale, self.path = name, table, scale, path
         self.cells = cells_of(table, scale)
         self._check()
-        identity = {
-            "table": name,
-            "scale": scale.name,
-            "recipe": scale.recipe,
-            "steps": scale.steps,
-            "overrides": list(scale.overrides),
-        }
-        self.directory = ReproductionDirectory(path, identity)
+        self.directory = ReproductionDirectory(path, {"scale": scale.name, "recipe": scale.recipe})
 
     @cached_property
     def places(self) -> list[Place]:
@@ -165,7 +159,7 @@ def _calibrated() -> float:
         out = Path(directory) / "bench.jsonl"
         command.append(f"bench.out={out}")
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        speeds = [row["steps_per_second"] for row in rows_of(out)]
+        speeds = [row["steps_per_second"] for row in results.read(out, print)]
     if not speeds or not speeds[0]:
         why = (ran.stderr.strip().splitlines() or ["no figure"])[-1]
         raise StdeError(f"the measurement of this machine failed: {why}")

@@ -161,14 +161,14 @@ def cells_of(table: PaperTable, scale: Scale) -> list[Cell]:
         name = _slug(f"{row.name}-{column}")
         if figures & MEASURED:
             arguments = _last_of_each([*common, *scale.bench, *scale.overrides])
-            command = ("bench", f"bench.methods=[{row.method}]", *arguments)
-            bench.append(Cell(f"{name}-bench", BENCH, command, **where))
+            command = (BENCH, f"bench.methods=[{row.method}]", *arguments)
+            bench.append(Cell(f"{name}-bench", command, **where))
         if figures - MEASURED:
             for seed in range(scale.seeds):
                 arguments = [*common, *row.trained_as, f"seed={seed}", f"steps={scale.steps}"]
                 arguments += [*scale.solve, *scale.overrides]
-                command = ("solve", *_last_of_each(arguments))
-                solve.append(Cell(f"{name}-seed{seed}", SOLVE, command, **where))
+                command = (SOLVE, *_last_of_each(arguments))
+                solve.append(Cell(f"{name}-seed{seed}", command, **where))
     return [*bench, *solve]
 
 
