@@ -104,8 +104,6 @@ class BenchConfig:
     """Values of `network.width`, likewise."""
     reference: str | None = None
     """The method that ratios are against; null: the last."""
-    framework: str = "jax"
-    """What takes the steps: this program, or a published method as it stands elsewhere."""
     blocks: Count = 7
     """Timed blocks a cell; the median counts."""
     block_seconds: Positive = 2.0

@@ -23,7 +23,6 @@ _CHOICES = {
     "runtime.matmul_precision": ("default", "high", "highest", "bfloat16", "tensorfloat32"),
     "runtime.generator": GENERATORS,
     "runtime.platform": (None, "cpu", "gpu", "cuda", "rocm", "tpu", "metal"),
-    "bench.framework": ("jax",),
     "bench.format": ("table", "json", *FORMATS),
 }
 

@@ -178,7 +178,10 @@ def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Pa
         ("bench bench.dims=[4] estimator.batch=5", ["estimator.batch=5", "dim=4"]),
         ("bench bench.cell_seconds=0", ["bench.cell_seconds=0", "above 0"]),
         ("bench bench.format=xml", ["bench.format=xml", "markdown, csv"]),
-        ("bench bench.framework=torch", ["bench.framework=torch", "one of jax"]),
+        (
+            "bench bench.until=0.1 bench.methods=[sdgd_backward_pytorch]",
+            ["bench.until=0.1", "estimator=sdgd_backward_pytorch are timed"],
+        ),
         ("bench bench.retry=[slow]", ["bench.retry=slow", "timeout, failed"]),
         ("bench bench.plot=nowhere/plot.svg", ["bench.plot=nowhere/plot.svg", "cannot be written"]),
         ("bench bench.plot=plot.xyz", ["bench.plot=plot.xyz", ".svg"]),

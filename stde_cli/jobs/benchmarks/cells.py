@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from pkgutil import resolve_name
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -21,7 +22,7 @@ AXES = {"dim": "dim", "batch": "estimator.batch", "width": "network.width"}
 
 _SWEPT = {"dim": "dims", "batch": "batches", "width": "widths"}
 _NOT_THE_FIGURES = ("run_dir", "resume", "tracker", "checkpoint", "choices", "bench")
-_OF_BENCH = ("until", "blocks", "block_seconds", "framework")
+_OF_BENCH = ("until", "blocks", "block_seconds")
 """What in `bench` the figures depend on."""
 
 
@@ -112,9 +113,10 @@ def _cell(config: DictConfig, method: str, variant: DictConfig, setting: dict[st
 
 def _check_until(config: DictConfig) -> None:
     """What the configuration says already; of a class that gives none, its measurement will say."""
-    framework = config.bench.framework
-    if config.bench.until is not None and framework != "jax":
-        why = f"steps of bench.framework={framework} are timed, not trained to an error"
+    apart = getattr(resolve_name(config.estimator._target_), "trains_itself", False)
+    if config.bench.until is not None and apart:
+        name = config.choices.get("estimator")
+        why = f"steps of estimator={name} are timed, but not trained to an error"
         raise UsageError("bench.until", config.bench.until, why, "set bench.until=null")
     known = not _has(config, "pde.solution") or config.pde.solution is not None
     if config.bench.until is not None and not known:

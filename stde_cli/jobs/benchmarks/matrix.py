@@ -8,26 +8,21 @@ from omegaconf import DictConfig
 
 from stde_cli.jobs.benchmarks import seconds_to_error, speed
 from stde_cli.jobs.benchmarks.cells import AXES, Cell, Group
-from stde_cli.jobs.benchmarks.child import Child, Measure
+from stde_cli.jobs.benchmarks.child import Child
 from stde_cli.jobs.benchmarks.status import REFUSED
 from stde_cli.jobs.benchmarks.turns import Done, Measuring, Row, Start, measured
 from stde_cli.runs import results
 from stde_cli.system.errors import UsageError
 
-_SPEED: Mapping[str, Measure] = {"jax": speed.measure}
-"""What measures the speed of steps, by `bench.framework`. Each gives `speed.Figures`."""
-
 
 def kind_of(config: DictConfig) -> Any:
-    """The module that says how it is measured: `Figures`, `COLUMNS`, `turns`, `speed_of`."""
+    """The module that measures: `measure`, its `Figures`, `COLUMNS`, `turns`, `speed_of`."""
     return speed if config.bench.until is None else seconds_to_error
 
 
 def start(cell: Cell, taken_bytes: int) -> Measuring:
     """A process that measures the cell."""
-    bench = cell.config.bench
-    measure = _SPEED[bench.framework] if bench.until is None else seconds_to_error.measure
-    return Child(measure, cell.config, taken_bytes=taken_bytes)
+    return Child(kind_of(cell.config).measure, cell.config, taken_bytes=taken_bytes)
 
 
 @runtime_checkable
