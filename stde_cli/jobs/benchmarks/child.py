@@ -179,8 +179,10 @@ def _limit(taken_bytes: int) -> None:
 
 def _told(error: Exception) -> Exception:
     first = next(iter(str(error).splitlines()), "")
-    if isinstance(error, Unmeasured):
-        return error
+    # What is raised where objects are built has been told by the group that they are of.
+    for found in (error, error.__cause__):
+        if isinstance(found, Unmeasured):
+            return found
     if isinstance(error, DoesNotFit) or _is_shortage(error):
         return Unmeasured(first or "out of memory", OOM)
     if isinstance(error, UsageError):

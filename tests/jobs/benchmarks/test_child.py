@@ -61,6 +61,11 @@ def aborted(_: DictConfig) -> Measurement:
     os.abort()
 
 
+def unfitting(config: DictConfig) -> Measurement:
+    yield "compiling"
+    raise Unmeasured("needs 90 GB", "oom")
+
+
 def faulty(_: DictConfig) -> Measurement:
     yield "dying"
     print("the last words", file=sys.stderr, flush=True)
@@ -100,6 +105,7 @@ def test_it_goes_on_when_it_is_told_to(config: DictConfig, started: list[Child])
         (killed, "oom", "the kernel ended its process"),
         (aborted, "oom", "bad_alloc"),
         (faulty, "failed", "status 3: the last words"),
+        (unfitting, "oom", "needs 90 GB"),
         (endless, "timeout", "not done in 0.3 seconds: waiting"),
     ],
 )
