@@ -64,7 +64,7 @@ class Matrix:
         except OSError as error:
             why = f"cannot be read ({error.strerror})"
             raise UsageError("bench.out", self._out, why) from error
-        if strangers := [row for row in earlier if "cell" not in row]:
+        if strangers := [row for row in earlier if not isinstance(row.get("cell"), str)]:
             keys = ", ".join(list(strangers[0])[:3])
             why = f"holds other rows than those of stde bench, of {keys}"
             raise UsageError("bench.out", self._out, why, "choose another file")

@@ -195,9 +195,10 @@ def test_the_table_in_other_forms_and_a_plot(bench: Bench, tmp_path: Path) -> No
     assert "| stde " in bench("bench.dims=[20]", "bench.format=markdown").check().out
 
 
-def test_a_file_of_other_rows_is_left_alone(bench: Bench) -> None:
-    Path("rows.jsonl").write_text('{"step": 1, "loss": 2}\n')
+@pytest.mark.parametrize("row", ['{"step": 1, "loss": 2}\n', '{"cell": [1]}\n'])
+def test_a_file_of_other_rows_is_left_alone(bench: Bench, row: str) -> None:
+    Path("rows.jsonl").write_text(row)
     refused = bench("bench.dims=[20]")
     assert refused.status == 2
     assert "bench.out=rows.jsonl: holds other rows" in refused.err
-    assert Path("rows.jsonl").read_text() == '{"step": 1, "loss": 2}\n'
+    assert Path("rows.jsonl").read_text() == row
