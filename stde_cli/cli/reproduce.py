@@ -57,14 +57,18 @@ def task(config: DictConfig) -> None:
     from stde_cli.jobs import reproduction
 
     what = _reproduction(config)
-    if config.dry_run:
-        reproduction.show_expected(what)
-        return
     alone = HydraConfig.get().mode == RunMode.MULTIRUN
-    with what.directory.kept(), Interrupts() as interrupts:
-        reproduction.fill(what, interrupts, only=config.reproduce.cell, quiet=alone)
-    if not alone:
-        reproduction.show(what)
+    try:
+        if config.dry_run:
+            reproduction.show_expected(what)
+            return
+        with what.directory.kept(), Interrupts() as interrupts:
+            reproduction.fill(what, interrupts, only=config.reproduce.cell, quiet=alone)
+        if not alone:
+            reproduction.show(what)
+    except OSError as error:
+        where = error.filename or what.path
+        raise UsageError("reproduce.dir", where, error.strerror or str(error)) from error
 
 
 def _read(arguments: list[str]) -> tuple[str, str | None, list[str]]:

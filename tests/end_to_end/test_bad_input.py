@@ -215,6 +215,10 @@ def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Pa
         ("reproduce table1 reproduce.cell=99", ["reproduce.cell=99", "cells 0 to"]),
         ("reproduce table1 reproduce.overrides=['foo=1']", ["reproduce.overrides", "foo"]),
         ("reproduce table1 reproduce.dir=/dev/null/x", ["reproduce.dir=/dev/null/x"]),
+        (
+            f"reproduce table1 --dry-run reproduce.dir={__file__}",
+            [f"reproduce.dir={__file__}", "Not a directory"],
+        ),
         ("reproduce table1 reproduce.columns=[2000000000]", ["scale=smoke", "GB are free"]),
         ("reproduce table1 --launcher nope", ["nope", "basic"]),
         ("reproduce table1 --launcher", ["--launcher", "lacks its value"]),

@@ -135,11 +135,12 @@ def show_expected(what: Reproduction) -> None:
     Raises:
         UsageError: the short measurement that this is calibrated by does not run.
     """
+    # A directory that cannot be read is told before anything is measured.
+    found = [(place.cell, place.read()) for place in what.places]
     expected = expectation.Expectation(what.table, what.scale, _calibrated())
     rows, seconds = [], 0.0
-    for place in what.places:
-        each, cell = expected(place.cell), place.cell
-        done = place.read()
+    for cell, done in found:
+        each = expected(cell)
         seconds += 0 if done else each.seconds
         state = done.status if done else duration(each.seconds)
         column = f"{cell.column:,}" if isinstance(cell.column, int) else cell.column
