@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stde_cli.jobs.reproduction.tables import names
-from tests.end_to_end.command import Outcome, environment, in_process, stde
+from tests.end_to_end.command import environment, in_process
 
 SMALL = (
     "reproduce.steps=2",
@@ -78,15 +78,24 @@ def start(where: Path, *arguments: str) -> subprocess.Popen:
     )
 
 
+def finish(where: Path, *arguments: str) -> str:
+    """What the command printed, once it has ended well."""
+    command = start(where, *arguments)
+    out, _ = command.communicate(timeout=300)
+    assert command.returncode == 0, out
+    return out
+
+
 @pytest.mark.slow
 def test_a_killed_cell_is_picked_up_and_two_at_once_fill_a_table_once(tmp_path: Path) -> None:
-    figure = ("figure5", *SMALL[1:], "reproduce.columns=[1,2]", "reproduce.rows=[100 D]")
+    figure = ("figure5", *SMALL[1:4], "reproduce.columns=[1,2]", "reproduce.rows=[100 D]")
     arguments = (*figure, "reproduce.steps=40000", "reproduce.seeds=2")
     overrides = "reproduce.overrides=['network.width=8','train.points=8','checkpoint.every=500']"
     arguments = (*arguments, overrides)
     first = start(tmp_path, *arguments)
     cells = tmp_path / "table" / "cells"
     while not (saved := list(cells.glob("100-D-1-seed0-*/run/checkpoints/[0-9]*"))):
+        assert first.poll() is None
         time.sleep(0.1)
     run = saved[0].parents[1]
     config = (run / "config.yaml").read_text()
@@ -115,26 +124,26 @@ def test_a_killed_cell_is_picked_up_and_two_at_once_fill_a_table_once(tmp_path: 
 @pytest.mark.slow
 def test_an_interrupt_saves_the_cell_and_the_same_command_goes_on(tmp_path: Path) -> None:
     arguments = ("figure5", *SMALL[1:], "reproduce.columns=[1]", "reproduce.rows=[100 D]")
-    first = start(tmp_path, *arguments, "reproduce.steps=30000")
-    run = tmp_path / "table" / "cells" / "100-D-1-seed0" / "run"
-    while (
-        not (run / "metrics.jsonl").exists() or '"step"' not in (run / "metrics.jsonl").read_text()
-    ):
+    first = start(tmp_path, *arguments, "reproduce.steps=300000")
+    metrics = "table/cells/*/run/metrics.jsonl"
+    while not any('"step"' in found.read_text() for found in tmp_path.glob(metrics)):
+        assert first.poll() is None
         time.sleep(0.1)
-    first.send_signal(signal.SIGINT)
+    (run,) = tmp_path.glob("table/cells/*/run")
+    first.send_signal(signal.SIGTERM)
     first.communicate()
-    assert first.returncode == 130
+    assert first.returncode == 143
     assert json.loads((run / "summary.json").read_text())["status"] == "interrupted"
-    stde("reproduce", *arguments, "reproduce.steps=30000", cwd=tmp_path).check()
+    assert finish(tmp_path, *arguments, "reproduce.steps=300000")
     (row,) = results(tmp_path)
     assert row["status"] == "done"
 
 
 @pytest.mark.slow
 def test_a_launcher_fills_the_cells(tmp_path: Path) -> None:
-    out: Outcome = stde("reproduce", "table3", *TINY, "--launcher", "joblib", cwd=tmp_path).check()
+    out = finish(tmp_path, "table3", *TINY, "--launcher", "joblib")
     assert all(row["status"] == "done" for row in results(tmp_path))
-    assert "  published" in out.out
+    assert "  published" in out
 
 
 @pytest.mark.slow
@@ -143,6 +152,6 @@ def test_every_table_in_a_small_form(name: str, tmp_path: Path) -> None:
     columns = {"table11": "base", "figure5": "2"}.get(name, "100")
     if name == "table10":
         columns = "1000"
-    stde("reproduce", name, *SMALL, f"reproduce.columns=[{columns}]", cwd=tmp_path).check()
+    finish(tmp_path, name, *SMALL, f"reproduce.columns=[{columns}]")
     without = [r for r in results(tmp_path) if r["status"] != "done"]
     assert not [r for r in without if "pytorch" not in r["row"]], without

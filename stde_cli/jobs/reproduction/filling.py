@@ -156,7 +156,8 @@ def _command(place: Place) -> list[str]:
 
 def _stop(child: subprocess.Popen) -> None:
     """Let a command save and end; end it where it does not."""
-    for number, seconds in ((signal.SIGINT, _SECONDS_TO_SAVE), (signal.SIGKILL, None)):
+    # In the background of a script Ctrl-C's signal is ignored.
+    for number, seconds in ((signal.SIGTERM, _SECONDS_TO_SAVE), (signal.SIGKILL, None)):
         try:
             os.killpg(child.pid, number)
             child.wait(seconds)
