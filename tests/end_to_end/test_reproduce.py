@@ -71,6 +71,15 @@ def test_a_dry_run_lists_the_commands_and_runs_none(
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_refused_leaves_no_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for refused in (["reproduce.cell=99"], ["--launcher", "nope"]):
+        assert in_process("reproduce", "table3", *TINY, *refused, capsys=capsys).status == 2
+        assert not list(tmp_path.iterdir())
+
+
 def start(where: Path, *arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "stde_cli", "reproduce", *arguments]
     return subprocess.Popen(

@@ -35,7 +35,17 @@ class ReproductionDirectory:
         except OSError as error:
             remove_empty(made)
             raise UsageError("reproduce.dir", self.path, f"{error.strerror}", _OTHER) from error
-        yield
+        try:
+            yield
+        finally:
+            self._leave(made)
+
+    def _leave(self, made: list[Path]) -> None:
+        """Nothing stays of a directory that was made here and has no cell."""
+        if made and not (self.path / "cells").exists():
+            for name in (_RECORD, _LOCK):
+                (self.path / name).unlink(missing_ok=True)
+            remove_empty(made)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
