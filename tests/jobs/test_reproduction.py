@@ -241,13 +241,13 @@ def test_two_at_once_fill_each_cell_once(tmp_path: Path, commands: dict[str, str
 def test_a_command_keeps_its_cell_though_its_parent_is_killed(
     tmp_path: Path, commands: dict[str, str]
 ) -> None:
-    waiting = "import time, pathlib\nwhile not pathlib.Path('{here}/go').exists(): time.sleep(.01)"
+    waiting = "import time, pathlib\nopen('{here}/begun', 'w')\nwhile not pathlib.Path('{here}/go').exists(): time.sleep(.01)"
     commands["a-bench"] = f"{waiting}\n{MEASURED}"
     place = CELL.at(tmp_path)
     if not (parent := os.fork()):
         fill(tmp_path, CELL)
         os._exit(0)
-    while not place.log.exists():
+    while not (place.path / "begun").exists():
         pass
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
