@@ -241,7 +241,9 @@ def test_two_at_once_fill_each_cell_once(tmp_path: Path, commands: dict[str, str
 def test_a_command_keeps_its_cell_though_its_parent_is_killed(
     tmp_path: Path, commands: dict[str, str]
 ) -> None:
-    waiting = "import time, pathlib\nopen('{here}/begun', 'w')\nwhile not pathlib.Path('{here}/go').exists(): time.sleep(.01)"
+    waiting = """import time, pathlib
+open('{here}/begun', 'w')
+while not pathlib.Path('{here}/go').exists(): time.sleep(.01)"""
     commands["a-bench"] = f"{waiting}\n{MEASURED}"
     place = CELL.at(tmp_path)
     if not (parent := os.fork()):
