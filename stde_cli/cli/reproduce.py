@@ -57,14 +57,14 @@ def task(config: DictConfig) -> None:
     from stde_cli.jobs import reproduction
 
     what = _reproduction(config)
-    alone = HydraConfig.get().mode == RunMode.MULTIRUN
+    by_launcher = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         if config.dry_run:
             reproduction.show_expected(what)
             return
         with what.directory.kept(), Interrupts() as interrupts:
-            reproduction.fill(what, interrupts, only=config.reproduce.cell, quiet=alone)
-        if not alone:
+            reproduction.fill(what, interrupts, only=config.reproduce.cell)
+        if not by_launcher:
             reproduction.show(what)
     except OSError as error:
         where = error.filename or what.path

@@ -12,6 +12,7 @@ from typing import IO
 
 from pydantic import TypeAdapter, ValidationError
 
+from stde_cli.jobs.benchmarks import status
 from stde_cli.runs import results
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.summary import FINISHED
@@ -86,7 +87,8 @@ class Place:
         """What is typed to fill it."""
         where = [f"run_dir={self.run}", "resume=auto"]
         if self.cell.kind == BENCH:
-            where = [f"bench.out={self.bench}"]
+            # A row of what failed stays in the file: it is measured once more.
+            where = [f"bench.out={self.bench}", "bench.retry=[timeout,failed]"]
         return ["stde", *self.cell.command, *where]
 
     def __str__(self) -> str:
@@ -136,7 +138,7 @@ class Place:
         speed, memory = row.get("steps_per_second"), row.get("peak_memory_mb")
         if speed is None:
             note = str(row.get("note") or "not measured")
-            return Result(OOM if row.get("status") == "oom" else FAILED, note)
+            return Result(OOM if row.get("status") == status.OOM else FAILED, note)
         figures = {"speed_it_per_s": speed} | ({"memory_mb": memory} if memory else {})
         return Result(DONE, figures=figures, device=row.get("device"))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from stde_cli.jobs.reproduction.cells import (
+    DONE,
     FAILED,
     KILLED,
     OOM,
@@ -80,11 +81,17 @@ class Filling:
             # Another may have filled it in the meantime.
             if not self._is_final(place.read()):
                 told(place.cell, None)
-                result = place.found() or self._without_trying(place) or self._run(place, lock)
+                result = self._left_by_another(place)
+                result = result or self._without_trying(place) or self._run(place, lock)
                 place.write(result)
                 told(place.cell, result)
             self._tried.add(place.cell.name)
             return True
+
+    def _left_by_another(self, place: Place) -> Result | None:
+        """What a command found that outlived who began it."""
+        found = place.found()
+        return found if found is not None and found.status == DONE else None
 
     def _without_trying(self, place: Place) -> Result | None:
         """What the cell's measurement tells of its run: it does not fit, or takes too long."""
@@ -172,7 +179,8 @@ def _failure(status: int, line: str) -> Result:
     if status == -signal.SIGKILL:
         # By a person, or by the kernel for want of memory: the next call tries again.
         return Result(KILLED, "killed")
-    if "memory" in line:
+    # Both ways in which `stde solve` says that memory is short.
+    if line.startswith("dim=") and "memory" in line:
         return Result(OOM, line)
     return Result(FAILED, line or f"ended with status {status}")
 

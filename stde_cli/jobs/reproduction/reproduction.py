@@ -63,9 +63,7 @@ class Reproduction:
                 raise
 
 
-def fill(
-    what: Reproduction, interrupts: Interrupts, *, only: int | None = None, quiet: bool = False
-) -> None:
+def fill(what: Reproduction, interrupts: Interrupts, *, only: int | None = None) -> None:
     """Fill the table, or the cell of one number.
 
     Raises:
@@ -133,7 +131,7 @@ def show_expected(what: Reproduction) -> None:
     """Print the cells with their commands, and the time and memory that each is expected to take.
 
     Raises:
-        UsageError: the short measurement that this is calibrated by does not run.
+        StdeError: the short measurement that this is calibrated by does not run.
     """
     # A directory that cannot be read is told before anything is measured.
     found = [(place.cell, place.read()) for place in what.places]

@@ -4,7 +4,6 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import yaml
@@ -189,11 +188,8 @@ def _slug(name: str) -> str:
 
 @cache
 def _published() -> list[dict[str, str]]:
-    return list(csv.DictReader(_figures_file().read_text().splitlines()))
-
-
-def _figures_file() -> Path:
-    return config_directory() / "reproduce" / "published.csv"
+    text = (config_directory() / "reproduce" / "published.csv").read_text()
+    return list(csv.DictReader(text.splitlines()))
 
 
 def _network(note: str) -> str:

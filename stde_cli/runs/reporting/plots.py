@@ -54,7 +54,8 @@ def plot_against_dimension(
     for part, (quantity, label) in zip(axes, quantities.items(), strict=True):
         for name, rows in curves.items():
             known = sorted((row["dim"], row[quantity]) for row in rows if row.get(quantity))
-            part.plot(*zip(*known, strict=True), "o-", label=name, markersize=4)
+            if known:
+                part.plot(*zip(*known, strict=True), "o-", label=name, markersize=4)
         part.set(xlabel="dimension", ylabel=label, xscale="log", yscale="log")
         part.grid(alpha=0.3)
     axes[0].legend(frameon=False)
