@@ -2,10 +2,8 @@
 
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.text import Text
 
 from stde_cli.jobs.benchmarks.cells import Cell
@@ -14,7 +12,7 @@ from stde_cli.jobs.benchmarks.status import MEASURED
 from stde_cli.jobs.benchmarks.turns import Measuring, Row
 from stde_cli.runs.reporting.benchmarks import benchmark_table, fitting, named, varying_in
 from stde_cli.runs.reporting.tables import figure
-from stde_cli.runs.tracking.console import duration
+from stde_cli.runs.tracking.console import LiveView, duration
 from stde_cli.system.errors import Interrupted
 from stde_cli.system.interrupts import Interrupts
 
@@ -22,7 +20,7 @@ _LINES_BESIDE_ROWS = 8
 """Of a screen: head of the table, the lines below it, the command and the prompt."""
 
 
-class Progress:
+class Progress(LiveView):
     """Shows a matrix of cells while it is measured.
 
     Args:
@@ -31,31 +29,14 @@ class Progress:
     """
 
     def __init__(self, matrix: Matrix, console: Console, interrupts: Interrupts):
-        self._matrix, self._console, self._interrupts = matrix, console, interrupts
+        super().__init__(console)
+        self._matrix, self._interrupts = matrix, interrupts
         self._turns = {cell: matrix.kind.turns(cell.config) for cell in matrix.left}
         self._taken = dict.fromkeys(self._turns, 0)
         self._varying = varying_in([cell.described() for cell in matrix.cells.values()])
         self._is_known = False
         self._began = time.monotonic()
         self._now = ""
-        # FORCE_COLOR asks for colours in a file, not for a view that draws over itself.
-        self._is_live = console.is_interactive and console.file.isatty()
-        self._live = Live(
-            get_renderable=self._render, console=console, refresh_per_second=4, transient=True
-        )
-
-    def __enter__(self) -> "Progress":
-        if self._is_live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.stop()
 
     def watch(self, cell: Cell, child: Measuring) -> Callable[[], None]:
         """A turn begins.

@@ -1,55 +1,27 @@
 """What a person sees while a table fills: the table itself, and what is being run now."""
 
 import time
-from types import TracebackType
 
 from rich.console import Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from stde_cli.jobs.reproduction.cells import DONE, Cell, Result
 from stde_cli.runs.reporting.tables import Column, Table, figure, shown
-from stde_cli.runs.tracking.console import duration, screen
+from stde_cli.runs.tracking.console import LiveView, duration, screen
 
 _SHOWN = {"speed_it_per_s": "{} steps/s", "memory_mb": "{} MB", "rel_l2_error": "error {}"}
 
 
-class View:
+class View(LiveView):
     """A live table on a terminal, a line for each cell elsewhere."""
 
     def __init__(self, title: str, cells: list[Cell], done: dict[str, Result]):
+        super().__init__(screen())
         self._title, self._cells, self._results = title, cells, dict(done)
         self._current: Cell | None = None
         self._begun = 0.0
         self._seconds: dict[str, list[float]] = {}
-        self._console = screen()
-        terminal = self._console.is_interactive and self._console.file.isatty()
-        self._live = (
-            Live(
-                get_renderable=self._render,
-                console=self._console,
-                refresh_per_second=2,
-                transient=True,
-                vertical_overflow="crop",
-            )
-            if terminal
-            else None
-        )
-
-    def __enter__(self) -> "View":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live:
-            self._live.stop()
 
     def told(self, cell: Cell, result: Result | None) -> None:
         """A cell has begun, or has ended with a result."""
@@ -60,7 +32,7 @@ class View:
         self._current = None
         self._results[cell.name] = result
         self._seconds.setdefault(cell.kind, []).append(now - self._begun)
-        if not self._live:
+        if not self._is_live:
             left = f", {duration(s)} left" if (s := self._seconds_left()) else ""
             place = f"[{len(self._results)}/{len(self._cells)}{left}]"
             told = f"{place} {cell.row}, {cell.column}: {_told(result)}"

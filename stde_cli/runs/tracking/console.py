@@ -3,11 +3,12 @@
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -83,31 +84,30 @@ def screen(*, error: bool = False) -> Console:
     return Console(file=file, highlight=False, soft_wrap=True, force_jupyter=False)
 
 
-class RunConsole:
-    """Shows a run, and keeps the plain form of what it shows in console.log.
+View = TypeVar("View", bound="LiveView")
 
-    Jobs that run side by side share a screen: each of their lines begins with the name `job`.
+
+class LiveView(ABC):
+    """What draws itself a few times a second on a terminal; elsewhere its user prints lines.
+
+    Args:
+        alone: whether nobody else prints on the same screen.
     """
 
-    def __init__(self, run: RunDirectory, title: str, job: str | None = None):
-        self._console = screen()
-        self._log = run.console_log.open("a", buffering=1)
-        self._title = title
-        self._job = "" if job is None else f"{job}  "
+    def __init__(self, console: Console, *, alone: bool = True):
+        self._console = console
         # FORCE_COLOR asks for colours in a file, not for a view that draws over itself.
-        terminal = self._console.is_interactive and self._console.file.isatty()
-        self._is_live = terminal and job is None
-        self._stage = "starting"
-        self._progress: Progress | None = None
-        self._losses: list[float] = []
-        self._plain_at = -_PLAIN_SECONDS
-        # The view draws itself a few times a second from what it was told last.
-        self._live = Live(
-            get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True
-        )
+        self._is_live = alone and console.is_interactive and console.file.isatty()
+        self._live: Live | None = None
 
-    def __enter__(self) -> "RunConsole":
-        if self._is_live:
+    def __enter__(self: View) -> View:
+        if self._is_live and self._live is None:
+            self._live = Live(
+                get_renderable=self._render,
+                console=self._console,
+                refresh_per_second=4,
+                transient=True,
+            )
             self._live.start()
         return self
 
@@ -117,7 +117,37 @@ class RunConsole:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._live.stop()
+        if self._live:
+            self._live.stop()
+
+    @abstractmethod
+    def _render(self) -> RenderableType:
+        """What is drawn at this moment."""
+
+
+class RunConsole(LiveView):
+    """Shows a run, and keeps the plain form of what it shows in console.log.
+
+    Jobs that run side by side share a screen: each of their lines begins with the name `job`.
+    """
+
+    def __init__(self, run: RunDirectory, title: str, job: str | None = None):
+        super().__init__(screen(), alone=job is None)
+        self._log = run.console_log.open("a", buffering=1)
+        self._title = title
+        self._job = "" if job is None else f"{job}  "
+        self._stage = "starting"
+        self._progress: Progress | None = None
+        self._losses: list[float] = []
+        self._plain_at = -_PLAIN_SECONDS
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, trace)
         self._log.close()
 
     def line(self, text: str) -> None:
