@@ -11,7 +11,7 @@ from stde_cli.cli import hydra_app
 from stde_cli.cli.arguments import told_as
 from stde_cli.config.validate import validate
 from stde_cli.config.variants import variant_of
-from stde_cli.runs.reporting.benchmarks import benchmark_table, curves_of, fitting
+from stde_cli.runs.reporting.benchmarks import benchmark_table, fitting, panels_of
 from stde_cli.runs.reporting.tables import written
 from stde_cli.runs.tracking.console import screen
 from stde_cli.system.errors import Interrupted, UsageError
@@ -48,9 +48,9 @@ def task(config: DictConfig) -> None:
         raise
     _show(config, matrix)
     if config.bench.plot:
-        from stde_cli.runs.reporting.plots import plot_against_dimension
+        from stde_cli.runs.reporting.plots import plot_log_log
 
-        plot_against_dimension(curves_of(matrix.rows), "bench.plot", Path(config.bench.plot))
+        plot_log_log(panels_of(matrix.rows), "bench.plot", Path(config.bench.plot))
 
 
 def _show(config: DictConfig, matrix: "Matrix") -> None:

@@ -1,7 +1,7 @@
 """The page over runs: their table, how they trained, what they cost, what they found."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -15,7 +15,8 @@ from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.listing import UNREADABLE, Listed
 from stde_cli.runs.reporting import pictures
 from stde_cli.runs.reporting.pages import Picture, Section, page
-from stde_cli.runs.reporting.pictures import Curve, Growth
+from stde_cli.runs.reporting.panels import Panel, Series
+from stde_cli.runs.reporting.pictures import Curve
 from stde_cli.runs.reporting.tables import figure
 from stde_cli.runs.summary import FAILED, FINISHED
 from stde_cli.system.errors import UsageError
@@ -101,19 +102,27 @@ def _growth(groups: Sequence[Group]) -> Iterator[Section]:
     drawn: list[Picture] = []
     for number, (equation, methods) in enumerate(by_equation.items()):
         if len({group.problem for those in methods.values() for group in those}) > 1:
-            found = [
-                Growth(
-                    name,
-                    [group.problem[2] for group in those],
-                    [group.mean(lambda run: run.steps_per_second) for group in those],
-                    [group.mean(lambda run: run.peak_memory_mb) for group in those],
+            panels = [
+                Panel(
+                    "dimension",
+                    label,
+                    [
+                        Series(name, [g.problem[2] for g in those], [g.mean(of) for g in those])
+                        for name, those in methods.items()
+                    ],
                 )
-                for name, those in methods.items()
+                for label, of in _COSTS.items()
             ]
             caption = f"{', '.join(filter(None, equation))}: means over seeds."
-            drawn.append(Picture(pictures.growth(found, f"growth{number}"), caption))
+            drawn.append(Picture(pictures.log_log(panels, f"growth{number}"), caption))
     if drawn:
         yield Section("Speed and memory", pictures=drawn)
+
+
+_COSTS: dict[str, Callable[[Listed], float | None]] = {
+    "steps a second": lambda run: run.steps_per_second,
+    "peak memory, MB": lambda run: run.peak_memory_mb,
+}
 
 
 def _solutions(groups: Sequence[Group], most: int, trust: bool) -> Iterator[Section]:

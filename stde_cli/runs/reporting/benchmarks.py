@@ -1,4 +1,4 @@
-"""The rows of a benchmark as a table, and as the curves of a plot."""
+"""The rows of a benchmark as a table, and as the panels of a plot."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as RichTable
 
+from stde_cli.runs.reporting.panels import Panel, Series
 from stde_cli.runs.reporting.tables import Column, Table, figure, shown
 
 Row = Mapping[str, Any]
@@ -69,14 +70,36 @@ def _title(rows: Sequence[Row], varying: Sequence[str]) -> str:
     return ", ".join((*parts, f"{first['points']:,} points a step"))
 
 
-def curves_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """What was measured, by what it is called where only the dimension varies along it."""
+def panels_of(rows: Sequence[Row]) -> list[Panel]:
+    """What was measured against the dimension, by what it is called where that alone varies.
+
+    Of memory that of the step's own arrays and that of all its process held: methods are compared
+    by the first, a machine must have the second.
+    """
     varying = [axis for axis in varying_in(rows) if axis != "dim"]
     curves: dict[str, list[Row]] = {}
     for row in rows:
         if row.get("status") == "measured":
             curves.setdefault(named(row, varying), []).append(row)
-    return curves
+    ordered = {name: sorted(those, key=lambda row: row["dim"]) for name, those in curves.items()}
+    return [
+        Panel(
+            "dimension",
+            label,
+            [
+                Series(name, [row["dim"] for row in those], [row.get(key) for row in those])
+                for name, those in ordered.items()
+            ],
+        )
+        for key, label in _PLOTTED.items()
+    ]
+
+
+_PLOTTED = {
+    "steps_per_second": "steps a second",
+    "temp_memory_mb": "temporary memory, MB",
+    "peak_memory_mb": "peak memory, MB",
+}
 
 
 def fitting(table: Table, console: Console) -> RichTable:

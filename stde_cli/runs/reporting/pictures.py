@@ -14,6 +14,7 @@ import numpy as np
 from cycler import cycler
 from jaxtyping import Float
 
+from stde_cli.runs.reporting.panels import Panel
 from stde_cli.runs.reporting.tables import figure as figure_of
 
 matplotlib.use("Agg")
@@ -51,8 +52,14 @@ _STYLE = {
 }
 _WIDTH = 9.8
 """Of a figure, in inches; its text is 9 points high where it is shown so wide."""
-_DECADE = 5
-"""How many times a range of figures must be its lower end to be drawn in logarithms."""
+_LEAST_RANGE = 5
+"""How many times its lower end the upper end of a logarithmic scale is at least."""
+_LINES: dict[str, Any] = {
+    "measured": {"linestyle": "-", "marker": "o", "markersize": 4},
+    "trivial": {"linestyle": "--", "linewidth": 1},
+    "published": {"linestyle": ":", "marker": "s", "markersize": 4},
+}
+_KINDS = {"trivial": "trivial baseline", "published": "published"}
 _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 _MOST_POINTS = 400
 """Points of a curve: a screen shows no more."""
@@ -68,15 +75,6 @@ class Curve(NamedTuple):
     name: str
     rows: Sequence[dict[str, float]]
     finished: bool = True
-
-
-class Growth(NamedTuple):
-    """What a method costs in several dimensions."""
-
-    name: str
-    dims: Sequence[int]
-    steps_per_second: Sequence[float | None]
-    memory_mb: Sequence[float | None]
 
 
 class Plane(NamedTuple):
@@ -145,30 +143,53 @@ def training(curves: Sequence[Curve], trivial: float | None, name: str) -> str:
         return finish()
 
 
-def growth(methods: Sequence[Growth], name: str) -> str:
-    """Speed and memory of methods against the dimension."""
-    colors = _colors([method.name for method in methods])
-    with _figure(name, (_WIDTH, 3.1), rows=1, columns=2) as (figure, axes, finish):
-        for panel, key, label in zip(
-            axes[0],
-            ("steps_per_second", "memory_mb"),
-            ("steps a second", "memory at the peak, MB"),
-            strict=True,
-        ):
-            for method in methods:
-                values = [np.nan if v is None else v for v in getattr(method, key)]
-                panel.plot(method.dims, values, "o-", markersize=4, color=colors[method.name])
-            panel.set(xlabel="dimensions", ylabel=label, xscale="log")
-            dims = sorted({dim for method in methods for dim in method.dims})
-            panel.set_xticks(dims, [figure_of(dim) for dim in dims])
-            panel.minorticks_off()
-            known = [v for method in methods for v in getattr(method, key) if v]
-            if known and max(known) > _DECADE * min(known):
-                _logarithmic(panel)
-            else:
-                panel.set_ylim(0, 1.1 * max(known, default=1.0))
-        _legend(figure, [Line2D([], [], color=c) for c in colors.values()], [*colors])
+def log_log(panels: Sequence[Panel], name: str) -> str:
+    """Quantities on logarithmic scales, side by side."""
+    with _figure(name, _log_log_size(panels), 1, len(panels)) as (figure, axes, finish):
+        _draw(panels, figure, axes[0])
         return finish()
+
+
+@contextmanager
+def log_log_figure(panels: Sequence[Panel]) -> Iterator[Figure]:
+    """The same as a figure, for a file of its own."""
+    with _figure("", _log_log_size(panels), 1, len(panels)) as (figure, axes, _):
+        _draw(panels, figure, axes[0])
+        yield figure
+
+
+def _log_log_size(panels: Sequence[Panel]) -> tuple[float, float]:
+    return min(_WIDTH, 5.5 * len(panels)), 3.3
+
+
+def _draw(panels: Sequence[Panel], figure: Figure, axes: Any) -> None:
+    series = [each for panel in panels for each in panel.series]
+    colors = _colors([each.name for each in series])
+    for panel, part in zip(panels, axes, strict=True):
+        for each in panel.series:
+            y = [np.nan if value is None else value for value in each.y]
+            part.plot(each.x, y, color=colors[each.name], **_LINES[each.kind])
+        part.set(xlabel=panel.x_label, ylabel=panel.y_label, xscale="log")
+        ticks = sorted({x for each in panel.series for x in each.x})
+        part.set_xticks(ticks, [_short(x) for x in ticks])
+        part.minorticks_off()
+        _logarithmic(part)
+        known = [y for each in panel.series for y in each.y if y]
+        if known and max(known) < _LEAST_RANGE * min(known):
+            middle = (max(known) * min(known)) ** 0.5
+            part.set_ylim(middle / _LEAST_RANGE**0.5, middle * _LEAST_RANGE**0.5)
+    kinds = [kind for kind in ("trivial", "published") if kind in {each.kind for each in series}]
+    handles = [Line2D([], [], color=color) for color in colors.values()]
+    handles += [Line2D([], [], color=_INK, **_LINES[kind]) for kind in kinds]
+    _legend(figure, handles, [*colors, *(_KINDS[kind] for kind in kinds)])
+
+
+def _short(number: int) -> str:
+    """As papers have dimensions: 100, 10K, 1M."""
+    for size, sign in ((1_000_000, "M"), (1_000, "K")):
+        if number >= size and number % (size // 10) == 0:
+            return f"{number / size:g}{sign}"
+    return figure_of(number)
 
 
 def planes(found: Sequence[Plane], name: str) -> str:

@@ -1,11 +1,13 @@
-"""Plots. Matplotlib is imported here alone."""
+"""Plots in files of their own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 
+from stde_cli.runs.reporting.panels import Panel, are_empty
+from stde_cli.runs.reporting.pictures import log_log_figure
 from stde_cli.system.errors import UsageError
 
 matplotlib.use("Agg")
@@ -39,32 +41,21 @@ def plot_history(rows: Sequence[dict[str, Any]], path: Path) -> None:
     _save(figure, "--plot", path)
 
 
-def plot_against_dimension(
-    curves: Mapping[str, Sequence[Mapping[str, Any]]], key: str, path: Path
-) -> None:
-    """Speed and memory of each curve's rows over their `dim`, on logarithmic scales.
+def plot_log_log(panels: Sequence[Panel], key: str, path: Path) -> None:
+    """Quantities on logarithmic scales, as a page has them.
 
     Raises:
         UsageError: at `key`: there is nothing to draw, or the file cannot be written.
     """
-    if not curves:
+    if are_empty(panels):
         raise UsageError(key, path, "nothing was measured that could be drawn")
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharex=True)
-    quantities = {"steps_per_second": "steps a second", "peak_memory_mb": "peak memory, MB"}
-    for part, (quantity, label) in zip(axes, quantities.items(), strict=True):
-        for name, rows in curves.items():
-            known = sorted((row["dim"], row[quantity]) for row in rows if row.get(quantity))
-            if known:
-                part.plot(*zip(*known, strict=True), "o-", label=name, markersize=4)
-        part.set(xlabel="dimension", ylabel=label, xscale="log", yscale="log")
-        part.grid(alpha=0.3)
-    axes[0].legend(frameon=False)
-    _save(figure, key, path)
+    with log_log_figure(panels) as figure:
+        _save(figure, key, path)
 
 
 def _save(figure: Figure, key: str, path: Path) -> None:
     try:
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=150, facecolor="white")
     except (OSError, ValueError) as error:
         raise UsageError(key, path, f"cannot be written ({error})") from error
     finally:

@@ -44,7 +44,7 @@ class Scripted:
         if self.left >= 0:
             return None
         rate = SPEEDS[self.config.choices.estimator] / self.config.dim
-        return speed.Figures(steps_per_second=rate, peak_memory_mb=3.0 * self.config.dim)
+        return speed.Figures(steps_per_second=rate, temp_memory_mb=1.0, peak_memory_mb=3.0)
 
     def close(self) -> None:
         Scripted.alive -= 1
@@ -188,7 +188,9 @@ def test_a_method_without_directions_stands_beside_every_number_of_them(bench: B
 
 def test_the_table_in_other_forms_and_a_plot(bench: Bench, tmp_path: Path) -> None:
     bench("bench.dims=[20,2000]", "bench.plot=speed.svg").check()
-    assert "<svg" in Path("speed.svg").read_text()
+    plot = Path("speed.svg").read_text()
+    for quantity in ("steps a second", "temporary memory, MB", "peak memory, MB"):
+        assert f">{quantity}<" in plot
     text = bench("bench.dims=[20,2000]", "bench.format=csv").check().out
     first, *_ = csv.DictReader(io.StringIO(text))
     assert (first["method"], first["dim"], first["steps/s"]) == ("stde", "20", "2")
