@@ -28,11 +28,13 @@ from stde_cli.jobs.reproduction.cells import (
     Place,
     Result,
 )
+from stde_cli.jobs.reproduction.drawing import panels_of
 from stde_cli.jobs.reproduction.filling import Filling
 from stde_cli.jobs.reproduction.page import page
 from stde_cli.jobs.reproduction.tables import PaperTable, Scale, cells_of, load, names
 from stde_cli.system.errors import Interrupted
 from stde_cli.system.interrupts import Interrupts
+from tests.runs.test_pages import check_page
 
 
 def scale_of(table: PaperTable, **changes: Any) -> Scale:
@@ -345,3 +347,35 @@ def test_ours_stands_beside_the_published(tmp_path: Path) -> None:
     found.write(tmp_path, "table3")
     assert json.loads(written[0].read_text()) == rows
     assert (tmp_path / "results.json.damaged").read_text() == "[{"
+
+
+def test_a_figure_is_drawn_with_what_stands_beside_it(tmp_path: Path) -> None:
+    """Beside its table and in its page; of the paper's own points no numbers are known."""
+    table = load("figure5")
+    scale = scale_of(table, rows=("100 D", "1000 D"), columns=(1, 4, 16), seeds=1)
+    places = [cell.at(tmp_path) for cell in cells_of(table, scale)]
+    empty = page(table, "figure5", scale, places)
+    assert tmp_path / "figure5.svg" not in empty.write(tmp_path, "figure5")
+    for place in places[:-1]:
+        place.path.mkdir(parents=True)
+        error = 0.01 / int(place.cell.column)
+        place.write(Result(DONE, figures={"rel_l2_error": error, "trivial_rel_l2_error": 0.1}))
+    found = page(table, "figure5", scale, places)
+    (panel,) = found.panels
+    assert (panel.x_label, panel.y_label) == ("sampled directions", "relative L2 error")
+    assert [(each.name, each.kind, each.y) for each in panel.series] == [
+        ("100 D", "measured", [0.01, 0.0025, 0.000625]),
+        ("100 D", "trivial", [0.1, 0.1, 0.1]),
+        ("1000 D", "measured", [0.01, 0.0025, None]),
+        ("1000 D", "trivial", [0.1, 0.1, None]),
+    ]
+    with_a_point_of_the_papers = [{**row, "published": 0.02} for row in found.results]
+    kinds = [each.kind for each in panels_of(table, with_a_point_of_the_papers)[0].series]
+    assert kinds == 2 * ["measured", "trivial", "published"]
+    assert tmp_path / "figure5.svg" in found.write(tmp_path, "figure5")
+    words = (">sampled directions<", ">relative L2 error<", ">100 D<", ">trivial baseline<")
+    assert all(word in (tmp_path / "figure5.svg").read_text() for word in words)
+    html = (tmp_path / "figure5.html").read_text()
+    assert check_page(html).tags["svg"] == 1
+    assert all(word in html for word in words)
+    assert not page(load("table1"), "table1", scale_of(load("table1")), []).panels

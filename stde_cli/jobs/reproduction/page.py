@@ -1,13 +1,16 @@
 """What was found beside what was published: rows for programs, tables for people."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
+from stde_cli import __version__
 from stde_cli.jobs.reproduction.cells import DONE, OOM, SOLVE, Place, Result, set_aside
+from stde_cli.jobs.reproduction.drawing import panels_of
 from stde_cli.jobs.reproduction.tables import (
+    HEADINGS,
     MEASURED,
     Figure,
     PaperTable,
@@ -16,8 +19,10 @@ from stde_cli.jobs.reproduction.tables import (
     Scale,
     rows_at,
 )
+from stde_cli.runs.reporting.pages import Picture, Section
+from stde_cli.runs.reporting.pages import page as web_page
+from stde_cli.runs.reporting.panels import Panel, are_empty
 from stde_cli.runs.reporting.tables import (
-    FORMATS,
     NONE,
     Column,
     Table,
@@ -27,14 +32,7 @@ from stde_cli.runs.reporting.tables import (
 )
 from stde_cli.system.files import json_text, write_atomically
 
-_HEADINGS: Mapping[Figure, str] = {
-    "speed_it_per_s": "steps a second",
-    "memory_mb": "peak memory, MB",
-    "rel_l2_error": "relative L2 error",
-    "parameters": "parameters",
-}
 _TRIVIAL = "trivial_rel_l2_error"
-_SUFFIXES = {"markdown": "md", "csv": "csv", "latex": "tex", "html": "html"}
 
 
 class Entry(NamedTuple):
@@ -63,21 +61,45 @@ class Entry(NamedTuple):
 class Page(NamedTuple):
     """A table as it stands."""
 
+    title: str
     tables: tuple[Table, ...]
     """One for each kind of figure; what concerns all of them is below the last."""
+    panels: tuple[Panel, ...]
+    """What the paper shows as a picture."""
     results: list[dict[str, Any]]
     """A row for each figure."""
 
     def write(self, directory: Path, name: str) -> list[Path]:
-        """The tables in all formats, and results.json, which holds those of other tables too."""
+        """The tables in all formats, with their picture, and results.json.
+
+        That holds the rows of other tables too.
+        """
         found = [directory / "results.json"]
         others = [row for row in _read(found[0]) if row.get("table") != name]
         write_atomically(found[0], json_text([*others, *self.results], indent=2) + "\n")
-        for format in FORMATS:
-            path = directory / f"{name}.{_SUFFIXES[format]}"
-            write_atomically(path, "\n".join(written(table, format) for table in self.tables))
-            found.append(path)
+        texts = {
+            suffix: "\n".join(written(table, format) for table in self.tables)
+            for suffix, format in {"md": "markdown", "csv": "csv", "tex": "latex"}.items()
+        }
+        for suffix, text in (texts | {"html": self._html(name)}).items():
+            found.append(directory / f"{name}.{suffix}")
+            write_atomically(found[-1], text)
+        if not are_empty(self.panels):
+            from stde_cli.runs.reporting.plots import plot_log_log
+
+            found.append(directory / f"{name}.svg")
+            plot_log_log(self.panels, "reproduce.dir", found[-1])
         return found
+
+    def _html(self, name: str) -> str:
+        sections = [Section("Results", tables=self.tables)]
+        if not are_empty(self.panels):
+            from stde_cli.runs.reporting.pictures import log_log
+
+            caption = "Means over seeds; dashed, the best constant times the constraint."
+            picture = Picture(log_log(self.panels, name), caption)
+            sections.insert(0, Section("Picture", pictures=[picture]))
+        return web_page(self.title, sections, f"stde {__version__}")
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -98,6 +120,7 @@ def page(table: PaperTable, name: str, scale: Scale, places: Sequence[Place]) ->
     results = [(place, place.read()) for place in places]
     found: list[dict[str, Any]] = []
     tables: list[Table] = []
+    title = _title(table, name)
     for each in table.figures:
         lines: list[tuple[str, ...]] = []
         for row in rows_at(table, scale):
@@ -109,15 +132,14 @@ def page(table: PaperTable, name: str, scale: Scale, places: Sequence[Place]) ->
                 _result(name, row, each, column, entry, places) for column, entry in entries.items()
             ]
         columns = (Column("", numeric=False), *(Column(_heading(table, c)) for c in scale.columns))
-        title = _title(table, name, each)
-        tables.append(Table(columns, tuple(lines), title))
+        tables.append(Table(columns, tuple(lines), f"{title}: {HEADINGS[each]}"))
     tables[-1] = tables[-1]._replace(notes=tuple(_notes(table, scale, results)))
-    return Page(tuple(tables), found)
+    return Page(title, tuple(tables), tuple(panels_of(table, found)), found)
 
 
-def _title(table: PaperTable, name: str, each: Figure) -> str:
+def _title(table: PaperTable, name: str) -> str:
     what = f"Table {table.number}" if table.number else name.replace("figure", "Figure ")
-    return f"{what}. {table.title}: {_HEADINGS[each]}"
+    return f"{what}. {table.title}"
 
 
 def _heading(table: PaperTable, column: int | str) -> str:

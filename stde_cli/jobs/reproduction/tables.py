@@ -14,6 +14,12 @@ from stde_cli.jobs.reproduction.cells import BENCH, SOLVE, Cell
 from stde_cli.system.errors import UsageError
 
 Figure: TypeAlias = Literal["speed_it_per_s", "memory_mb", "rel_l2_error", "parameters"]
+HEADINGS: Mapping[Figure, str] = {
+    "speed_it_per_s": "steps a second",
+    "memory_mb": "peak memory, MB",
+    "rel_l2_error": "relative L2 error",
+    "parameters": "parameters",
+}
 MEASURED: frozenset[Figure] = frozenset(("speed_it_per_s", "memory_mb"))
 """By `stde bench`; the others by `stde solve`."""
 UNWRITTEN = ("table7", "table8", "table9")

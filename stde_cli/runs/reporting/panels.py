@@ -1,7 +1,9 @@
 """What a picture on logarithmic scales shows: a quantity in each panel, against what varies."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
+
+Kind: TypeAlias = Literal["measured", "trivial", "published"]
 
 
 class Series(NamedTuple):
@@ -15,7 +17,7 @@ class Series(NamedTuple):
     name: str
     x: Sequence[int]
     y: Sequence[float | None]
-    kind: Literal["measured", "trivial", "published"] = "measured"
+    kind: Kind = "measured"
 
 
 class Panel(NamedTuple):
