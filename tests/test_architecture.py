@@ -24,7 +24,7 @@ ROOMS = {
     "runs": "summary directory results listing slices points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint events initialisation",
     "config": "schema files hydra_errors composition targets validate variants build saved sweeps",
-    "jobs": "estimate trained reports solve launch export run plans benchmarks reproduction",
+    "jobs": "estimate trained benchmarks reproduction reports solve launch export run plans",
     "cli": """main arguments sweeps hydra_app solve resume runs report evaluate predict export plan
         bench reproduce list doctor completion""",
 }

@@ -52,23 +52,30 @@ def main(arguments: list[str]) -> int:
     if not places:
         raise UsageError("RUN", None, f"there is no {' and no '.join(_PLACES)} here", "name one")
 
-    from stde_cli.jobs.reports import groups
+    from stde_cli.jobs.reports import groups, measurements
     from stde_cli.runs.reporting.tables import shown, written
     from stde_cli.runs.tracking.console import screen
 
-    found = groups.gather(places)
+    found, measured = groups.gather(places), measurements.gather(places)
     if options.html:
         from stde_cli.jobs.reports.page import write_page
 
         title = f"Runs in {', '.join(map(str, places))}"
         page, solutions = options.html, options.solutions
-        write_page(found, page, title=title, most_solutions=solutions, trust=options.trust)
+        write_page(
+            found,
+            page,
+            title=title,
+            measured=measured,
+            most_solutions=solutions,
+            trust=options.trust,
+        )
         print(f"page: {page}")
         if not format:
             return 0
-    table = groups.table(found)
+    tables = [*([groups.table(found)] if found else []), *(each.table for each in measured)]
     if format:
-        text = written(table, format)
+        text = "\n".join(written(table, format) for table in tables)
         if options.out:
             options.out.write_text(text)
             print(f"table: {options.out}")
@@ -78,5 +85,6 @@ def main(arguments: list[str]) -> int:
         console = screen()
         # As in `stde runs`: what is wider than the screen runs on.
         console.width = _WIDEST
-        console.print(shown(table))
+        for table in tables:
+            console.print(shown(table))
     return 0

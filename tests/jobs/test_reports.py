@@ -3,12 +3,18 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from stde_cli.cli.main import main
 from stde_cli.jobs.reports.groups import gather
+from stde_cli.jobs.reproduction.cells import DONE, SOLVE, TOO_SLOW, Result
+from stde_cli.jobs.reproduction.directory import ReproductionDirectory
+from stde_cli.jobs.reproduction.page import page
+from stde_cli.jobs.reproduction.tables import Scale, cells_of, load
+from stde_cli.runs import results
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.summary import Summary
 
@@ -118,3 +124,55 @@ def test_a_file_is_written_in_the_format_of_its_name(
     assert main(["report", "runs/a", "runs/b", "--out", name]) == 0
     assert Path(name).read_text().startswith(begins)
     assert capsys.readouterr().out == f"table: {name}\n"
+
+
+def test_a_reproduction_has_its_measurements_beside_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the names of the table's rows, wherever it lies; what is not done is a row too."""
+    monkeypatch.chdir(tmp_path)
+    table, place = load("table3"), tmp_path / "reproductions" / "smoke"
+    rows = ("sdgd_backward_scan", "stde_sparse_16")
+    scale = Scale("smoke", "published", 100, 1, 60.0, columns=(100, 1000), rows=rows)
+    cells = cells_of(table, scale)
+    places = [cell.at(Path("reproductions/smoke")) for cell in cells]
+    with ReproductionDirectory(place, {"scale": "smoke"}).kept():
+        page(table, "table3", scale, places).write(place, "table3")
+        for each in places[:3]:
+            each.path.mkdir(parents=True)
+            figures = {"steps_per_second": 9.0, "temp_memory_mb": 7.0, "peak_memory_mb": 500.0}
+            where = {"pde": "allen_cahn", "solution": "two_body", "points": 100, "note": None}
+            where |= {"dim": each.cell.column, "batch": 16, "width": 128, "status": "measured"}
+            results.append(each.bench, {"method": "stde", **where, **figures})
+            each.write(Result(DONE))
+        places[3].path.mkdir(parents=True)
+        places[3].write(Result(TOO_SLOW, "not done in 60 s", limit_seconds=60.0))
+    runs = [each for each in places if each.cell.kind == SOLVE]
+    keep(str(runs[0].run), seed=0, dim=100, rel_l2_error=0.1)
+    place.rename(tmp_path / "moved")
+    assert main(["report", "moved", "--format", "csv"]) == 0
+    of_runs, measured = capsys.readouterr().out.split("\n\n")
+    statuses = [row["status"] for row in csv.DictReader(io.StringIO(of_runs))]
+    assert sorted(statuses) == ["finished", "not done", "not done", "not done"]
+    found = {(r["method"], r["dim"]): r for r in csv.DictReader(io.StringIO(measured))}
+    assert set(found) == {(row, dim) for row in rows for dim in ("100", "1000")}
+    done, slow = found["stde_sparse_16", "100"], found["stde_sparse_16", "1000"]
+    assert (done["steps/s"], done["temp MB"], done["peak MB"]) == ("9", "7", "500")
+    assert slow["steps/s"] == "too slow"
+    html = tmp_path / "page.html"
+    assert main(["report", "moved", "--html", str(html)]) == 0
+    text = html.read_text()
+    assert "<h2>Measurements</h2>" in text
+    assert "not done in 60 s" in text
+    assert ">temporary memory, MB<" in text
+    capsys.readouterr()
+    for run in Path("moved").glob("cells/*-seed0-*"):
+        shutil.rmtree(run)
+    (tmp_path / "moved" / "results.json").write_text(json.dumps(only_of_benches("moved")))
+    assert main(["report", "moved"]) == 0
+    assert "too slow" in capsys.readouterr().out
+
+
+def only_of_benches(place: str) -> list[dict]:
+    rows = json.loads((Path(place) / "results.json").read_text())
+    return [row for row in rows if row["metric"] != "rel_l2_error"]

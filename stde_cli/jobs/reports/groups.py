@@ -11,6 +11,8 @@ from typing import Any
 
 from stde_cli.config import saved, sweeps
 from stde_cli.config.composition import compose
+from stde_cli.jobs.reports.measurements import cells
+from stde_cli.jobs.reproduction.cells import SOLVE
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.listing import Listed, list_runs
 from stde_cli.runs.reporting.tables import NONE, Column, Table, figure, mean_and_std
@@ -62,17 +64,17 @@ class Group:
 
 
 def gather(places: Sequence[Path]) -> list[Group]:
-    """The runs in and below the places, and the jobs of sweeps there that left none, in groups.
+    """The runs in and below the places, and what was to be one and left none, in groups.
 
     Raises:
-        UsageError: a place is no directory, or there is no run in it.
+        UsageError: a place is no directory, or there is neither run nor reproduction in it.
     """
     found: dict[str, Listed] = {}
     for place in places:
         if not place.is_dir():
             raise UsageError("RUN", place, "no such directory", "runs are kept under runs/")
         here = [*list_runs([place]), *_missing(place)]
-        if not here:
+        if not here and not any(cells(place)):
             raise UsageError("RUN", place, "no runs in this directory", "see: stde runs")
         found |= {os.path.realpath(run.run_dir): run for run in here}
     groups: dict[Any, Group] = {}
@@ -90,9 +92,14 @@ def gather(places: Sequence[Path]) -> list[Group]:
 
 
 class _NotBegun(Listed):
-    """A job that left no run, with the settings that it would have had."""
+    """A job or a cell that left no run, with the settings that it would have had."""
 
     settings: Mapping[str, Any]
+
+
+def is_begun(run: Listed) -> bool:
+    """Whether it left anything."""
+    return not isinstance(run, _NotBegun)
 
 
 def _settings(run: Listed) -> Mapping[str, Any]:
@@ -105,7 +112,7 @@ def _settings(run: Listed) -> Mapping[str, Any]:
 
 
 def _missing(place: Path) -> Iterator[Listed]:
-    """The jobs of the sweeps in and below a directory that left no run."""
+    """What left no run: jobs of the sweeps in and below a directory, cells of reproductions."""
     for directory, below, files in os.walk(place):
         if {"config.yaml", "summary.json"} <= set(files):
             below.clear()
@@ -114,13 +121,18 @@ def _missing(place: Path) -> Iterator[Listed]:
         for number, overrides in enumerate(planned.jobs if planned else []):
             if str(number) not in begun:
                 assert planned
-                yield _not_begun(Path(directory), number, overrides, planned.config_dir)
+                where = Path(directory) / str(number)
+                yield _not_begun(where, MISSING, overrides, planned.config_dir)
+    for cell in cells(place):
+        place_of_run = cell.place.run
+        if cell.place.cell.kind == SOLVE and not (place_of_run / "summary.json").exists():
+            yield _not_begun(place_of_run, cell.status, cell.overrides)
 
 
 def _not_begun(
-    sweep: Path, number: int, overrides: Sequence[str], config_dir: Path | None
+    where: Path, status: str, overrides: Sequence[str], config_dir: Path | None = None
 ) -> Listed:
-    run = _NotBegun(f"{sweep / str(number)} ({' '.join(overrides)})", MISSING, 0.0)
+    run = _NotBegun(f"{where} ({' '.join(overrides)})", status, 0.0)
     run.settings = {}
     # What was refused then is refused again.
     with suppress(StdeError):

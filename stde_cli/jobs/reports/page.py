@@ -9,13 +9,14 @@ from pathlib import Path
 from stde_cli import __version__
 from stde_cli.jobs import trained
 from stde_cli.jobs.reports import groups as grouping
-from stde_cli.jobs.reports.groups import MISSING, Group
+from stde_cli.jobs.reports.groups import Group, is_begun
+from stde_cli.jobs.reports.measurements import Measurements
 from stde_cli.jobs.reports.solution import see
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.listing import UNREADABLE, Listed
 from stde_cli.runs.reporting import pictures
 from stde_cli.runs.reporting.pages import Picture, Section, page
-from stde_cli.runs.reporting.panels import Panel, Series
+from stde_cli.runs.reporting.panels import Panel, Series, are_empty
 from stde_cli.runs.reporting.pictures import Curve
 from stde_cli.runs.reporting.tables import figure
 from stde_cli.runs.summary import FAILED, FINISHED
@@ -31,6 +32,7 @@ def write_page(
     path: Path,
     *,
     title: str,
+    measured: Sequence[Measurements] = (),
     most_solutions: int = MOST_SOLUTIONS,
     trust: bool = False,
 ) -> None:
@@ -40,9 +42,10 @@ def write_page(
         OSError: it cannot be written.
     """
     sections = [
-        Section("Results", tables=[grouping.table(groups)]),
+        *([Section("Results", tables=[grouping.table(groups)])] if groups else []),
         *_training(groups),
         *_growth(groups),
+        *_measured(measured),
         *_solutions(groups, most_solutions, trust),
     ]
     foot = f"stde {__version__}, {datetime.now():%Y-%m-%d %H:%M}"
@@ -80,7 +83,7 @@ def _training(groups: Sequence[Group]) -> Iterator[Section]:
 
 def _rows(run: Listed) -> list[dict[str, float]]:
     """Of metrics.jsonl, and of the final evaluation, which is in the summary alone."""
-    unknown = run.status in (MISSING, UNREADABLE)
+    unknown = run.status == UNREADABLE or not is_begun(run)
     rows = [] if unknown else RunDirectory(Path(run.run_dir)).read_metrics()
     if rows and run.status == FINISHED and run.steps and run.rel_l2_error is not None:
         last = {"step": float(run.steps), "rel_l2_error": run.rel_l2_error}
@@ -125,12 +128,23 @@ _COSTS: dict[str, Callable[[Listed], float | None]] = {
 }
 
 
+def _measured(found: Sequence[Measurements]) -> Iterator[Section]:
+    drawn = [
+        Picture(pictures.log_log(each.panels, f"measured{number}"), f"{each.table.title}.")
+        for number, each in enumerate(found)
+        if not are_empty(each.panels)
+    ]
+    if found:
+        yield Section("Measurements", tables=[each.table for each in found], pictures=drawn)
+
+
 def _solutions(groups: Sequence[Group], most: int, trust: bool) -> Iterator[Section]:
     """Of each group the newest run, as far as its checkpoint goes."""
     candidates = [
         (group, directory)
         for group in sorted(groups, key=lambda group: group.status != FINISHED)
-        if group.status not in (MISSING, FAILED)
+        if group.status != FAILED
+        and is_begun(group.runs[0])
         and (directory := RunDirectory(Path(group.runs[0].run_dir))).has_checkpoint()
     ]
     drawn: list[Picture] = []

@@ -2,15 +2,45 @@
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stde_cli.jobs.reproduction.cells import set_aside
 from stde_cli.system.errors import UsageError
 from stde_cli.system.files import json_text, missing_directories, remove_empty, write_atomically
 
-_RECORD, _LOCK = "reproduction.json", ".lock"
+_RECORD, _RESULTS, _LOCK = "reproduction.json", "results.json", ".lock"
+
+
+def is_reproduction(path: Path) -> bool:
+    return (path / _RECORD).exists()
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """The rows of results.json, a figure each; none where there is none.
+
+    A file that is none of ours is kept aside, as results.json.damaged.
+    """
+    file = path / _RESULTS
+    try:
+        rows = json.loads(file.read_text())
+        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+            return rows
+    except FileNotFoundError:
+        return []
+    except ValueError:
+        pass
+    set_aside(file)
+    return []
+
+
+def write_results(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write results.json; returns where it is."""
+    file = path / _RESULTS
+    write_atomically(file, json_text(list(rows), indent=2) + "\n")
+    return file
 
 
 class ReproductionDirectory:

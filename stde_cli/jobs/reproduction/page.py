@@ -1,13 +1,13 @@
 """What was found beside what was published: rows for programs, tables for people."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from stde_cli import __version__
-from stde_cli.jobs.reproduction.cells import DONE, OOM, SOLVE, Place, Result, set_aside
+from stde_cli.jobs.reproduction.cells import DONE, OOM, SOLVE, Place, Result
+from stde_cli.jobs.reproduction.directory import read_results, write_results
 from stde_cli.jobs.reproduction.drawing import panels_of
 from stde_cli.jobs.reproduction.tables import (
     HEADINGS,
@@ -30,7 +30,7 @@ from stde_cli.runs.reporting.tables import (
     mean_and_std,
     written,
 )
-from stde_cli.system.files import json_text, write_atomically
+from stde_cli.system.files import write_atomically
 
 _TRIVIAL = "trivial_rel_l2_error"
 
@@ -74,9 +74,8 @@ class Page(NamedTuple):
 
         That holds the rows of other tables too.
         """
-        found = [directory / "results.json"]
-        others = [row for row in _read(found[0]) if row.get("table") != name]
-        write_atomically(found[0], json_text([*others, *self.results], indent=2) + "\n")
+        others = [row for row in read_results(directory) if row.get("table") != name]
+        found = [write_results(directory, [*others, *self.results])]
         texts = {
             suffix: "\n".join(written(table, format) for table in self.tables)
             for suffix, format in {"md": "markdown", "csv": "csv", "tex": "latex"}.items()
@@ -100,19 +99,6 @@ class Page(NamedTuple):
             picture = Picture(log_log(self.panels, name), caption)
             sections.insert(0, Section("Picture", pictures=[picture]))
         return web_page(self.title, sections, f"stde {__version__}")
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        rows = json.loads(path.read_text())
-        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-            return rows
-    except FileNotFoundError:
-        return []
-    except ValueError:
-        pass
-    set_aside(path)
-    return []
 
 
 def page(table: PaperTable, name: str, scale: Scale, places: Sequence[Place]) -> Page:

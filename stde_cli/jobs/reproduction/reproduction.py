@@ -75,6 +75,7 @@ def fill(what: Reproduction, interrupts: Interrupts, *, only: int | None = None)
     _refuse_what_does_not_fit(what)
     cells = what.cells if only is None else [what.cells[only]]
     filling = Filling(what.places, cells, what.scale.cell_seconds, interrupts=interrupts)
+    _write(what)
     view = View(what.table.title, cells, filling.done())
     try:
         with view:
