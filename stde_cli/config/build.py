@@ -242,8 +242,9 @@ def _check_operators(config: DictConfig, residual: SampledResidual) -> None:
             raise UsageError(where, None, why, "take estimator=exact")
 
     def draw() -> PyTree:
-        asked = (pde.operators, *(condition.operators for condition in pde.conditions))
-        return [estimator.draw(each, pde.domain.dim, key=jax.random.key(0)) for each in asked]
+        key = jax.random.key(0)
+        beside = [condition.draw(pde.domain.dim, key=key) for condition in residual.conditions]
+        return [residual.draw(key=key), *beside]
 
     with _refused_by_estimator(config):
         eqx.filter_eval_shape(draw)

@@ -5,6 +5,8 @@ of others, to measure against, have a folder of their own: published/.
 """
 
 from stde_cli.estimators.base import AbstractEstimator as AbstractEstimator
+from stde_cli.estimators.base import draw_operators as draw_operators
+from stde_cli.estimators.base import read_operators as read_operators
 from stde_cli.estimators.exact import Exact as Exact
 from stde_cli.estimators.published import HTE as HTE
 from stde_cli.estimators.published import ForwardLaplacian as ForwardLaplacian

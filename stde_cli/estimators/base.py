@@ -46,3 +46,30 @@ class AbstractEstimator(eqx.Module):
         self, field: ScalarField, operators: Operators, x: Point, drawn: PyTree
     ) -> tuple[Scalar, Derivatives]:
         """u(x), and an estimate of each operator at x by name."""
+
+
+def draw_operators(
+    estimator: AbstractEstimator, operators: Operators, dim: int, *, key: PRNGKey
+) -> PyTree:
+    """What is random in one reading of the operators, whatever the field and the point.
+
+    Raises:
+        ValueError: the estimator cannot represent one of them.
+    """
+    return estimator.draw(_sampled(operators), dim, key=key)
+
+
+def read_operators(
+    estimator: AbstractEstimator, field: ScalarField, operators: Operators, x: Point, drawn: PyTree
+) -> tuple[Scalar, Derivatives]:
+    """u(x), and each operator at x by name.
+
+    What one reverse pass gives exactly is not the estimator's business, whichever it is.
+    """
+    u, found = estimator(field, _sampled(operators), x, drawn)
+    exactly = {name: o.exact(field, x) for name, o in operators.items() if o.in_one_pass}
+    return u, {**found, **exactly}
+
+
+def _sampled(operators: Operators) -> Operators:
+    return {name: o for name, o in operators.items() if not o.in_one_pass}

@@ -1,6 +1,8 @@
 """Expressions: from the text of a configuration to values, derivatives and scalar fields."""
 
 from stde_cli.expressions.algebra import degree_in as degree_in
+from stde_cli.expressions.algebra import is_kinked as is_kinked
+from stde_cli.expressions.algebra import with_coordinate as with_coordinate
 from stde_cli.expressions.evaluation import coefficient_at as coefficient_at
 from stde_cli.expressions.evaluation import evaluate as evaluate
 from stde_cli.expressions.evaluation import evaluate_vector as evaluate_vector

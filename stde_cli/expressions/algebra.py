@@ -242,6 +242,25 @@ def partial(positions: Iterable[int], layout: Layout, column: int) -> Partial:
     return Partial(ordered, apart or layout.spelled(ordered), column=column)
 
 
+def with_coordinate(node: Node, position: int, value: Node) -> Node:
+    """`node` with the coordinate at `position`, read by its own name, made another node."""
+    if isinstance(node, Coordinate):
+        return value if node.position == position else node
+    if not node.children:
+        return node
+    return rebuild(node, lambda part: with_coordinate(part, position, value))
+
+
+def is_kinked(node: Node) -> bool:
+    """Whether max, min or abs of something that moves with the point is in it."""
+    return any(
+        isinstance(part, Function)
+        and part.name in ("abs", "min", "max")
+        and contains(part, (Coordinate, Entry))
+        for part in node.walk()
+    )
+
+
 def differentiate(node: Node, position: int, layout: Layout) -> Node:
     """The derivative of a closed expression in the coordinate at `position`.
 

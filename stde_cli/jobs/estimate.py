@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from stde_cli.autodiff.directions import AbstractSampler, Stratified
-from stde_cli.estimators import STDE
+from stde_cli.estimators import STDE, draw_operators, read_operators
 from stde_cli.expressions import Layout, parse
 from stde_cli.expressions.layout import Part
 from stde_cli.problem.pdes.equation import Equation
@@ -100,7 +100,9 @@ def estimate(
     _check_field(field, x[0] if x.ndim == 2 else x)
     estimator = STDE(Stratified() if sampler is None else sampler, directions)
     try:
-        chance = eqx.filter_eval_shape(estimator.draw, equation.operators, layout.dim, key=key)
+        chance = eqx.filter_eval_shape(
+            draw_operators, estimator, equation.operators, layout.dim, key=key
+        )
     except ValueError as error:
         raise UsageError("sampler", type(estimator.sampler).__name__, str(error)) from error
     # What draws nothing is the same every time.
@@ -119,8 +121,8 @@ def _estimate(
     operators = equation.operators
 
     def one(key: PRNGKey) -> dict[str, Float[Array, " points"]]:
-        drawn = estimator.draw(operators, x.shape[1], key=key)
-        return jax.vmap(lambda x: dict(estimator(field, operators, x, drawn)[1]))(x)
+        drawn = draw_operators(estimator, operators, x.shape[1], key=key)
+        return jax.vmap(lambda x: dict(read_operators(estimator, field, operators, x, drawn)[1]))(x)
 
     def combine(x: Point, derivatives: Mapping[str, Float[Array, " draws"]]):
         return _jackknife(equation, x, field(x), derivatives, draws)

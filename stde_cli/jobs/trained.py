@@ -158,6 +158,10 @@ def evaluate(trained: Trained, *, points: int, seed: int) -> dict[str, float | i
         figures["residual_rms"] = residual_rms
         x = problem.pde.domain.sample_interior(1, key=point_key)[0]
         for name, operator in problem.pde.operators.items():
+            if operator.in_one_pass:
+                figures[f"{name}_at_a_point"] = float(operator.exact(trained.ansatz, x))
+                figures[f"{name}_standard_error_of_one_draw"] = 0.0
+                continue
             mean, error = mean_and_standard_error(
                 problem.residual.estimator, trained.ansatz, operator, x, draws=_DRAWS, key=draws_key
             )

@@ -6,9 +6,10 @@ take the residual, and need not know how its operators are read.
 
 import equinox as eqx
 import jax
-from jaxtyping import PyTree
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
 
-from stde_cli.estimators import AbstractEstimator
+from stde_cli.estimators import AbstractEstimator, draw_operators, read_operators
 from stde_cli.problem.pdes import AbstractCondition, AbstractPDE
 from stde_cli.system.types import Derivatives, Point, Points, PRNGKey, Scalar, ScalarField, Values
 
@@ -28,11 +29,11 @@ class SampledResidual(eqx.Module):
         Raises:
             ValueError: the estimator cannot represent one of the operators.
         """
-        return self.estimator.draw(self.pde.operators, self.pde.domain.dim, key=key)
+        return draw_operators(self.estimator, self.pde.operators, self.pde.domain.dim, key=key)
 
     def read(self, field: ScalarField, x: Point, drawn: PyTree) -> tuple[Scalar, Derivatives]:
         """u(x), and the operators that the equation names, by name."""
-        return self.estimator(field, self.pde.operators, x, drawn)
+        return read_operators(self.estimator, field, self.pde.operators, x, drawn)
 
     def __call__(self, field: ScalarField, x: Point, drawn: PyTree) -> Scalar:
         """R at one point."""
@@ -61,17 +62,32 @@ class SampledCondition(eqx.Module):
     condition: AbstractCondition
     estimator: AbstractEstimator
 
-    def at(self, field: ScalarField, points: Points, *, key: PRNGKey) -> Values:
-        """The residual at each point, with one draw of directions."""
-        asked, estimator = self.condition, self.estimator
-        drawn = estimator.draw(asked.operators, points.shape[1], key=key)
+    def draw(self, dim: int, *, key: PRNGKey) -> PyTree:
+        """As that of the equation's residual."""
+        return draw_operators(self.estimator, self.condition.operators, dim, key=key)
 
-        def residual(x: Point) -> Scalar:
-            return asked.residual(x, *estimator(field, asked.operators, x, drawn))
+    def at(
+        self, field: ScalarField, points: Points, *, key: PRNGKey
+    ) -> Float[Array, "points *components"]:
+        """The residual at each point, with one draw of directions."""
+        asked, drawn = self.condition, self.draw(points.shape[1], key=key)
+
+        def residual(x: Point) -> Float[Array, " *components"]:
+            return asked.residual(
+                x, *read_operators(self.estimator, field, asked.operators, x, drawn)
+            )
 
         return jax.vmap(residual)(points)
 
-    def fresh(self, field: ScalarField, points: int, *, key: PRNGKey) -> Values:
-        """The residual at so many points where the condition holds."""
+    def fresh(
+        self, field: ScalarField, points: int, *, key: PRNGKey
+    ) -> Float[Array, "points *components"]:
+        """The residual at so many points where the condition holds, or as many as it asks for."""
         points_key, draw_key = jax.random.split(key)
-        return self.at(field, self.condition.sample(points, key=points_key), key=draw_key)
+        drawn = self.condition.sample(self.condition.points or points, key=points_key)
+        return self.at(field, drawn, key=draw_key)
+
+    def mean_square(self, field: ScalarField, points: int, *, key: PRNGKey) -> Scalar:
+        """Over fresh points, of the residual's components together."""
+        found = self.fresh(field, points, key=key)
+        return jnp.sum(found**2) / len(found)

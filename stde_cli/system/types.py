@@ -21,7 +21,10 @@ ScalarField: TypeAlias = Callable[[Point], Scalar]
 RestrictedField: TypeAlias = Callable[[Float[Array, " directions"]], Scalar]
 """g(s) = u(x + V s), a scalar field restricted to the span of `directions` at a point."""
 
-Derivatives: TypeAlias = Mapping[str, Scalar]
-"""The value of each operator that a PDE names, at one point."""
+Derivatives: TypeAlias = Mapping[str, Float[Array, "..."]]
+"""The value of each operator that a PDE names, at one point: a number, or a whole gradient."""
+
+Text: TypeAlias = str | int | float
+"""An expression; YAML makes a number of "0"."""
 
 Parameters: TypeAlias = PyTree[Array]

@@ -31,8 +31,8 @@ def squared_gradient(u):
 TABLE = {
     "linear": ("laplacian(u) + u*norm2(x)", lambda u, x: laplacian(u)(x) + u(x) * x @ x, {}),
     "gradient": (
-        "sqrt(1 + u**2)*grad_norm2(u)",
-        lambda u, x: jnp.sqrt(1 + u(x) ** 2) * squared_gradient(u)(x),
+        "sqrt(1 + u**2)*laplacian(u) + sqrt(grad_norm2(u))",
+        lambda u, x: jnp.sqrt(1 + u(x) ** 2) * laplacian(u)(x) + jnp.sqrt(squared_gradient(u)(x)),
         {"sampler": stde.Dense("rademacher")},
     ),
     "fourth order": (

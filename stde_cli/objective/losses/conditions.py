@@ -32,4 +32,4 @@ def condition_square(
     """mean residual^2 of one condition, at the points at which the sum over all has it."""
     conditions = residual.conditions
     own_key = jax.random.split(key, len(conditions))[number]
-    return jnp.mean(conditions[number].fresh(field, points, key=own_key) ** 2)
+    return conditions[number].mean_square(field, points, key=own_key)

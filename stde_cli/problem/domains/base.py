@@ -1,4 +1,5 @@
 from abc import abstractmethod
+from collections.abc import Mapping
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
@@ -31,6 +32,13 @@ class AbstractDomain(eqx.Module):
     @abstractmethod
     def sample_boundary(self, points: int, *, key: PRNGKey) -> Points:
         """Independent points on the boundary."""
+
+    def sample_where(self, fixed: Mapping[int, float], points: int, *, key: PRNGKey) -> Points:
+        """Independent points inside, but that the entries at some positions are given."""
+        x = self.sample_interior(points, key=key)
+        for position, value in fixed.items():
+            x = x.at[:, position].set(value)
+        return x
 
     @abstractmethod
     def contains(self, x: Point) -> Bool[Array, ""]:

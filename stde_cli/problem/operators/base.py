@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -40,6 +40,9 @@ class AbstractOperator(eqx.Module):
 
     Linear unless its class says otherwise.
     """
+
+    in_one_pass: ClassVar[bool] = False
+    """Whether `exact` is one reverse pass, O(dim) as the field itself: nothing is sampled then."""
 
     @abstractmethod
     def exact(self, field: ScalarField, x: Point) -> Scalar:

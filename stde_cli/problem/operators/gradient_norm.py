@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,9 +20,11 @@ from stde_cli.system.types import Point, PRNGKey, Scalar, ScalarField
 class GradientNorm(AbstractOperator):
     """|grad u|^2 over the coordinates of `span`. Not linear: of degree 2 in u.
 
-    With the directions of a Laplacian, E sum_k w_k (D u(v_k))^2 = |grad u|^2.
+    Training reads it by one reverse pass, exactly. Jets can sample it too, with the directions
+    of a Laplacian: E sum_k w_k (D u(v_k))^2 = |grad u|^2.
     """
 
+    in_one_pass: ClassVar[bool] = True
     span: Span = eqx.field(static=True, default=None)
 
     def exact(self, field: ScalarField, x: Point) -> Scalar:

@@ -2,12 +2,14 @@ from abc import abstractmethod
 from collections.abc import Mapping
 
 import equinox as eqx
+from jaxtyping import Array, Float
 
 from stde_cli.expressions import Layout
 from stde_cli.problem.constraints import AbstractConstraint
 from stde_cli.problem.domains import AbstractDomain
 from stde_cli.problem.operators import AbstractOperator
 from stde_cli.problem.pdes.conditions import AbstractCondition
+from stde_cli.problem.pdes.evolution import Time
 from stde_cli.system.types import Derivatives, Point, Scalar, ScalarField
 
 
@@ -44,6 +46,16 @@ class AbstractPDE(eqx.Module):
     @property
     def lift(self) -> ScalarField | None:
         """The boundary values, continued into the domain; None where they are zero."""
+        return None
+
+    @property
+    def time(self) -> Time | None:
+        """What u is at one end of time, where the equation is one in time."""
+        return None
+
+    @property
+    def value_at(self) -> Float[Array, " dim"] | None:
+        """The point at which the value of u is wanted, where it is one."""
         return None
 
     @property

@@ -93,8 +93,8 @@ class Equation(eqx.Module):
             else:
                 key_of(derivative)
         self.keys, self.squares = tuple(keys.items()), tuple(squares.items())
-        # A drift is one jet; over names, |grad u|^2 is made of exact partial derivatives.
-        exact = (Drift, GradNorm2) if layout.family is None else (Drift,)
+        # A drift is one jet and |grad u|^2 one reverse pass: nothing is sampled for them.
+        exact = Drift | GradNorm2
         sampled = {d for d in counts if not made.is_exact(d) and not isinstance(d, exact)}
         fault = degree_in(node, sampled)
         inside = derivatives(fault) if fault is not None else ()

@@ -140,8 +140,9 @@ class _Misfit(eqx.Module):
         parts = [part / jnp.sqrt(self.units.loss) for part in found]
         keys = jax.random.split(conditions_key, len(pde.conditions))
         for asked, own_key in zip(residual.conditions, keys, strict=True):
-            factor = jnp.sqrt(asked.condition.weight / points / self.units.conditions)
-            parts.append(factor * asked.fresh(field, points, key=own_key))
+            found = asked.fresh(field, points, key=own_key)
+            factor = jnp.sqrt(asked.condition.weight / len(found) / self.units.conditions)
+            parts.append(factor * found)
         return parts
 
 

@@ -56,7 +56,7 @@ def _size_of_data(residual: SampledResidual, x: Points, *, key: PRNGKey) -> Scal
     squares = [] if lift is None else [jnp.mean(jax.vmap(lift)(x) ** 2)]
     keys = jax.random.split(key, len(conditions))
     for condition, own_key in zip(conditions, keys, strict=True):
-        squares.append(jnp.mean(condition.fresh(Zero(), len(x), key=own_key) ** 2))
+        squares.append(condition.mean_square(Zero(), len(x), key=own_key))
     largest = jnp.max(jnp.stack([jnp.zeros(()), *squares]))
     return jnp.where(largest > 0, jnp.sqrt(largest), 1.0)
 
