@@ -233,6 +233,8 @@ def test_other_commands_refuse(typed: str, expected: list[str], here: Here) -> N
     [
         ("solve dim=ten", ["dim=ten", "integer"]),
         ("solve runtime.platform=gpu", ["runtime.platform=gpu", "stde doctor"]),
+        # A platform that JAX knows a plugin for, which fails in another way.
+        ("solve runtime.platform=cuda", ["runtime.platform=cuda", "stde doctor"]),
         ("slove", ["slove", "did you mean solve"]),
     ],
 )
