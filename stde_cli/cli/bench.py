@@ -51,6 +51,7 @@ def task(config: DictConfig) -> None:
         from stde_cli.runs.reporting.plots import plot_log_log
 
         plot_log_log(panels_of(matrix.rows), "bench.plot", Path(config.bench.plot))
+    matrix.raise_failures()
 
 
 def _show(config: DictConfig, matrix: "Matrix") -> None:

@@ -66,6 +66,7 @@ def task(config: DictConfig) -> None:
             reproduction.fill(what, interrupts, only=config.reproduce.cell)
         if not by_launcher:
             reproduction.show(what)
+            what.raise_failures()
     except OSError as error:
         where = error.filename or what.path
         raise UsageError("reproduce.dir", where, error.strerror or str(error)) from error
@@ -108,6 +109,7 @@ def _launched(table: str, launcher: str, overrides: list[str]) -> int:
             arguments = ["-m", f"hydra/launcher={launcher}", place, cells, f"table={table}"]
             hydra_app.run("reproduce", [*overrides, *arguments], task)
         reproduction.show(what)
+        what.raise_failures()
     return 0
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from stde_cli.jobs.reproduction import filling
+from stde_cli.jobs.reproduction.cells import Place
 from stde_cli.jobs.reproduction.tables import names
 from tests.end_to_end.command import environment, in_process
 
@@ -78,6 +80,28 @@ def test_what_is_refused_leaves_no_directory(
     for refused in (["reproduce.cell=99"], ["--launcher", "nope"]):
         assert in_process("reproduce", "table3", *TINY, *refused, capsys=capsys).status == 2
         assert not list(tmp_path.iterdir())
+
+
+def test_a_cell_that_failed_is_the_commands_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table is printed all the same; a refusal is an answer."""
+    codes = {"bench": "sys.exit('stde: broken')", "solve": "print('stde: x=1: no'); sys.exit(2)"}
+
+    def command(place: Place) -> list[str]:
+        return [sys.executable, "-S", "-c", f"import sys; {codes[place.cell.kind]}"]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(filling, "_command", command)
+    failed = in_process("reproduce", "table3", *TINY, capsys=capsys)
+    assert failed.status == 1
+    first = "stde: 1 of 2 cells failed, the first stde_sparse_16, 100: broken; see table/cells/"
+    assert failed.err.startswith(first)
+    assert failed.err.endswith("/log.txt\n")
+    assert {row["status"] for row in results(tmp_path)} == {"failed", "refused"}
+    assert "  published" in failed.out
+    codes["bench"] = codes["solve"]
+    in_process("reproduce", "table3", *TINY, capsys=capsys).check()
 
 
 def start(where: Path, *arguments: str) -> subprocess.Popen:

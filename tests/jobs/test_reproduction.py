@@ -22,6 +22,7 @@ from stde_cli.jobs.reproduction.cells import (
     FAILED,
     KILLED,
     OOM,
+    REFUSED,
     SOLVE,
     TOO_SLOW,
     Cell,
@@ -182,6 +183,12 @@ def test_a_cell_is_filled_once(tmp_path: Path, commands: dict[str, str]) -> None
             "broke",
             False,
         ),
+        (
+            "import sys; print('stde: dim=0: must be 1'); sys.exit(2)",
+            REFUSED,
+            "dim=0: must be 1",
+            False,
+        ),
         ("import os; os.kill(os.getpid(), 9)", KILLED, "killed", False),
         ("import time; time.sleep(60)", TOO_SLOW, "not done in 0.3 s", True),
         (
@@ -189,6 +196,12 @@ def test_a_cell_is_filled_once(tmp_path: Path, commands: dict[str, str]) -> None
             OOM,
             "needs 9 GB",
             True,
+        ),
+        (
+            'open("{out}", "w").write(\'{{"note": "no torch", "status": "refused"}}\')',
+            REFUSED,
+            "no torch",
+            False,
         ),
     ],
 )

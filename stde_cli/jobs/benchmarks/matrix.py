@@ -9,10 +9,10 @@ from omegaconf import DictConfig
 from stde_cli.jobs.benchmarks import seconds_to_error, speed
 from stde_cli.jobs.benchmarks.cells import AXES, Cell, Group
 from stde_cli.jobs.benchmarks.child import Child
-from stde_cli.jobs.benchmarks.status import REFUSED
+from stde_cli.jobs.benchmarks.status import FAILED, REFUSED
 from stde_cli.jobs.benchmarks.turns import Done, Measuring, Row, Start, measured
 from stde_cli.runs import results
-from stde_cli.system.errors import UsageError
+from stde_cli.system.errors import StdeError, UsageError
 
 
 def kind_of(config: DictConfig) -> Any:
@@ -102,6 +102,19 @@ class Matrix:
                 watching.done(done.row)
         if self._held and self._held[0].refusal:
             raise self._held[0].refusal
+
+    def raise_failures(self) -> None:
+        """What did not fit, took too long or cannot be is no failure.
+
+        Raises:
+            StdeError: cells failed.
+        """
+        rows = self.rows
+        failed = [row for row in rows if row["status"] == FAILED]
+        if failed:
+            cells = f"{len(failed)} of {len(rows)} cells failed"
+            first = f"{failed[0]['method']}, dim {failed[0]['dim']}: {failed[0]['note']}"
+            raise StdeError(f"{cells}, the first {first}")
 
     def _add(self, done: Done) -> None:
         """Rows of refused cells wait for another: a command that is refused writes nothing."""

@@ -20,7 +20,10 @@ from stde_cli.system.errors import UsageError
 from stde_cli.system.files import json_text, write_atomically
 
 BENCH, SOLVE = "bench", "solve"
-DONE, OOM, TOO_SLOW, FAILED, KILLED = "done", "OOM", "too slow", "failed", "killed"
+DONE, OOM, TOO_SLOW, REFUSED = "done", "OOM", "too slow", "refused"
+FAILED, KILLED = "failed", "killed"
+FAULTS = (FAILED, KILLED)
+"""What says nothing of the cell itself. The others are answers: an extra is not installed, say."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,8 @@ class Place:
         speed, memory = row.get("steps_per_second"), row.get("peak_memory_mb")
         if speed is None:
             note = str(row.get("note") or "not measured")
-            return Result(OOM if row.get("status") == status.OOM else FAILED, note)
+            told = {status.OOM: OOM, status.REFUSED: REFUSED}
+            return Result(told.get(str(row.get("status")), FAILED), note)
         figures = {"speed_it_per_s": speed} | ({"memory_mb": memory} if memory else {})
         return Result(DONE, figures=figures, device=row.get("device"))
 

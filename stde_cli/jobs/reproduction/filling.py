@@ -14,13 +14,14 @@ from stde_cli.jobs.reproduction.cells import (
     FAILED,
     KILLED,
     OOM,
+    REFUSED,
     SOLVE,
     TOO_SLOW,
     Cell,
     Place,
     Result,
 )
-from stde_cli.system.errors import Interrupted
+from stde_cli.system.errors import Interrupted, UsageError
 from stde_cli.system.interrupts import Interrupts
 
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -182,6 +183,8 @@ def _failure(status: int, line: str) -> Result:
     # Both ways in which `stde solve` says that memory is short.
     if line.startswith("dim=") and "memory" in line:
         return Result(OOM, line)
+    if status == UsageError.status:
+        return Result(REFUSED, line)
     return Result(FAILED, line or f"ended with status {status}")
 
 

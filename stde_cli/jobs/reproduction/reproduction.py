@@ -9,7 +9,7 @@ from pathlib import Path
 from stde_cli.config.composition import compose
 from stde_cli.config.validate import validate
 from stde_cli.jobs.reproduction import expectation
-from stde_cli.jobs.reproduction.cells import Place
+from stde_cli.jobs.reproduction.cells import FAULTS, Place
 from stde_cli.jobs.reproduction.directory import ReproductionDirectory
 from stde_cli.jobs.reproduction.filling import Filling
 from stde_cli.jobs.reproduction.page import Page, page
@@ -50,6 +50,19 @@ class Reproduction:
         results = [place.read() for place in self.places]
         limit = self.scale.cell_seconds
         return [k for k, r in enumerate(results) if r is None or not r.is_final(limit)]
+
+    def raise_failures(self) -> None:
+        """
+        Raises:
+            StdeError: cells failed.
+        """
+        found = [(place, place.read()) for place in self.places]
+        failed = [(p, r) for p, r in found if r is not None and r.status in FAULTS]
+        if failed:
+            (place, result), *_ = failed
+            cells = f"{len(failed)} of {len(found)} cells failed"
+            first = f"{place.cell.row}, {place.cell.column}: {result.reason}"
+            raise StdeError(f"{cells}, the first {first}; see {place.log}")
 
     def _check(self) -> None:
         """One cell of each kind stands for all: they differ by what the table's own data say."""

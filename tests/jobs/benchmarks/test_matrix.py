@@ -130,6 +130,16 @@ def test_the_same_command_goes_on_and_measures_again_what_it_is_told_to(bench: B
     assert Path("rows.jsonl").read_text().count("\n") == 4
 
 
+def test_a_cell_that_failed_is_the_commands_failure(bench: Bench) -> None:
+    """After the others, whose rows are there; a cell that did not fit is none."""
+    Scripted.ends |= {"stde 20": ends("failed"), "stde 30": ends("oom")}
+    failed = bench("bench.dims=[20,30]")
+    assert failed.status == 1
+    assert failed.err == "stde: 1 of 4 cells failed, the first stde, dim 20: as it was told\n"
+    assert len(rows()) == 4
+    assert " failed " in failed.out
+
+
 def test_an_interrupt_leaves_what_is_done(bench: Bench) -> None:
     Scripted.ends["stde 30"] = lambda _: os.kill(os.getpid(), signal.SIGINT)
     stopped = bench("bench.dims=[20,30]")
