@@ -60,6 +60,7 @@ def task(config: DictConfig) -> None:
     by_launcher = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         if config.dry_run:
+            what.directory.check()
             reproduction.show_expected(what)
             return
         with what.directory.kept(), Interrupts() as interrupts:

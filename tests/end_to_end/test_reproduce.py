@@ -56,9 +56,10 @@ def test_a_table_is_filled_and_found_again(
     assert "  published" in again
     assert log.stat().st_mtime_ns == written.st_mtime_ns
     other = ("reproduce.dir=table", "scale=cpu")
-    refused = in_process("reproduce", "table1", *other, capsys=capsys)
-    assert refused.status == 2
-    assert "reproduce.dir=table: holds cells of scale=smoke, not cpu" in refused.err
+    for flag in ((), ("--dry-run",)):
+        refused = in_process("reproduce", "table1", *other, *flag, capsys=capsys)
+        assert refused.status == 2
+        assert "reproduce.dir=table: holds cells of scale=smoke, not cpu" in refused.err
 
 
 def test_a_dry_run_lists_the_commands_and_runs_none(
@@ -102,6 +103,35 @@ def test_a_cell_that_failed_is_the_commands_failure(
     assert "  published" in failed.out
     codes["bench"] = codes["solve"]
     in_process("reproduce", "table3", *TINY, capsys=capsys).check()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("thesis.tex", "", "holds thesis.tex, and no reproduction"),
+        ("reproduction.json", "{", "reproduction.json is damaged"),
+        ("reproduction.json", '{"scale": "cpu"}', "holds cells of scale=cpu, not smoke"),
+    ],
+)
+@pytest.mark.parametrize("flag", [(), ("--dry-run",), ("--launcher", "joblib")])
+def test_the_directory_of_others_is_left_alone(
+    name: str,
+    text: str,
+    told: str,
+    flag: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / name).write_text(text)
+    refused = in_process("reproduce", "table3", *TINY, *flag, capsys=capsys)
+    assert refused.status == 2
+    assert refused.err == f"stde: reproduce.dir=table: {told}; choose another\n"
+    left = {file.name for file in (tmp_path / "table").iterdir()}
+    assert left <= {name, ".lock"}
+    assert (tmp_path / "table" / name).read_text() == text
 
 
 def start(where: Path, *arguments: str) -> subprocess.Popen:

@@ -60,7 +60,10 @@ class ReproductionDirectory:
         made = missing_directories(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self.check()
             with self.locked():
+                # Another may have taken it in the meantime.
+                self.check()
                 self._claim()
         except OSError as error:
             remove_empty(made)
@@ -84,15 +87,20 @@ class ReproductionDirectory:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _claim(self) -> None:
+    def check(self) -> None:
+        """Nothing is made or written.
+
+        Raises:
+            UsageError: the directory is another's.
+            OSError: it cannot be read.
+        """
         record = self.path / _RECORD
         if not record.exists():
-            strangers = sorted(e.name for e in self.path.iterdir() if e.name != _LOCK)
+            there = self.path.iterdir() if self.path.exists() else ()
+            strangers = sorted(entry.name for entry in there if entry.name != _LOCK)
             if strangers:
-                (self.path / _LOCK).unlink()
                 why = f"holds {strangers[0]}, and no reproduction"
                 raise UsageError("reproduce.dir", self.path, why, _OTHER)
-            write_atomically(record, json_text(self._identity, indent=2) + "\n")
             return
         try:
             found = json.loads(record.read_text())
@@ -104,6 +112,11 @@ class ReproductionDirectory:
             if found.get(key) != value:
                 why = f"holds cells of {key}={found.get(key)}, not {value}"
                 raise UsageError("reproduce.dir", self.path, why, _OTHER)
+
+    def _claim(self) -> None:
+        record = self.path / _RECORD
+        if not record.exists():
+            write_atomically(record, json_text(self._identity, indent=2) + "\n")
 
 
 _OTHER = "choose another"
