@@ -18,6 +18,7 @@ def explain(error: Exception, directory: Path, command: str) -> UsageError:
     text = "\n".join(str(e) for e in (error, error.__cause__) if e is not None)
     attempts = (
         _no_list_of_overrides,
+        _no_list,
         _several_values,
         _unknown_choice,
         _unknown_key,
@@ -49,6 +50,22 @@ def _no_list_of_overrides(text: str, directory: Path, command: str) -> UsageErro
         return None
     mend = f"write \"+{match[1]}=['network.width=256']\", say"
     return UsageError(match[1], match[2], "must be a list of overrides", mend)
+
+
+def _no_list(text: str, directory: Path, command: str) -> UsageError | None:
+    """Whichever key of the schema is a list."""
+    match = re.search(r"Error merging override ([^\s=]+)=(.*)", text)
+    said = re.search(r"is not a ListConfig|Cannot merge \w+ with ListConfig", text)
+    if not match or not said:
+        return None
+    return no_list(match[1].lstrip("+~"), match[2])
+
+
+def no_list(key: str, value: str) -> UsageError:
+    """Of a key whose value is to be a list."""
+    # A mapping, or what stands within a list, is no member of one that is typed.
+    mend = "" if "[" in key or value.startswith("{") else f"write {key}=[{value}]"
+    return UsageError(key, value, "must be a list", mend)
 
 
 def _several_values(text: str, directory: Path, command: str) -> UsageError | None:

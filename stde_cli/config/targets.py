@@ -19,6 +19,7 @@ import optax
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
+from stde_cli.config.hydra_errors import no_list
 from stde_cli.estimators import AbstractEstimator
 from stde_cli.objective.collocation import AbstractCollocation
 from stde_cli.objective.losses import AbstractLoss
@@ -358,6 +359,8 @@ def _refusal(value: Any, error: ValidationError, key: str) -> UsageError:
     else:
         said = (_asked(fault["type"], fault.get("ctx", {})) for fault in faults)
         asked = list(dict.fromkeys(filter(None, said)))
+        if asked == ["a list"]:
+            return no_list(key, _shown(value))
         why = f"must be {' or '.join(asked)}" if asked else "must be an object with a _target_"
     return UsageError(key, _shown(value), why)
 

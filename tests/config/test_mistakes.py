@@ -1,14 +1,16 @@
 """Each key of the configuration × each kind of mistake: refused, at its key, in one line."""
 
+import dataclasses
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast, get_type_hints
 
 import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.config.composition import compose
+from stde_cli.config.schema import BenchmarkConfig, ReproductionConfig, SolveConfig
 from stde_cli.config.validate import validate
 from stde_cli.system.errors import UsageError
 
@@ -83,3 +85,33 @@ def test_every_mistake_at_every_key_is_refused(choice: list[str]) -> None:
             assert "\n" not in (told or "")
             # A PDE's own dimension is that of the run.
             assert (told or key).startswith((key.split(".")[0], key.split(".")[-1])), told
+
+
+def lists(schema: type, under: str) -> Iterator[str]:
+    """The keys of a schema, and of those within it, whose values are lists."""
+    for name, hint in get_type_hints(schema).items():
+        if dataclasses.is_dataclass(hint):
+            yield from lists(cast(type, hint), f"{under}{name}.")
+        elif str(hint).startswith("list["):
+            yield f"{under}{name}"
+
+
+COMMANDS = {"bench": BenchmarkConfig, "reproduce": ReproductionConfig, "solve": SolveConfig}
+LISTS = [(name, key) for name, schema in COMMANDS.items() for key in lists(schema, "")]
+LISTS += [("reproduce", f"recipes.{name}") for name in ("published", "accurate")]
+
+
+@pytest.mark.parametrize(("command", "key"), LISTS)
+def test_what_is_no_list_where_one_belongs(command: str, key: str) -> None:
+    for value in ("5", "abc", "1.5", "true"):
+        with pytest.raises(UsageError) as told:
+            compose(command, [f"{key}={value}"])
+        assert str(told.value) == f"{key}={value}: must be a list; write {key}=[{value}]"
+    with pytest.raises(UsageError) as told:
+        compose(command, [f"{key}={{a:1}}"])
+    assert str(told.value) == f"{key}={{a:1}}: must be a list"
+
+
+def test_there_are_such_keys_of_each_kind() -> None:
+    assert {("bench", "bench.dims"), ("bench", "bench.methods")} < set(LISTS)
+    assert {("reproduce", "reproduce.columns"), ("reproduce", "reproduce.rows")} < set(LISTS)
