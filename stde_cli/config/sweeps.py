@@ -25,8 +25,9 @@ class Planned(NamedTuple):
 def planned(sweep: Path) -> Planned | None:
     """The jobs of the sweep in a directory.
 
-    None where there is no record that can be read, where another sweeper than Hydra's own chose
-    them as it went, and where each job was given its own directory.
+    None where there is no record that can be read, where its jobs were to leave no runs there, as
+    the cells of a reproduction, where another sweeper than Hydra's own chose them as it went, and
+    where each job was given its own directory.
     """
     try:
         hydra = files.load(sweep / RECORD).hydra
@@ -35,7 +36,9 @@ def planned(sweep: Path) -> Planned | None:
         parameters = (f"{key}={value}" for key, value in (sweeper.get("params") or {}).items())
         parsed = OverridesParser.create().parse_overrides([*parameters, *overrides])
         given_places = any(override.key_or_group == "run_dir" for override in parsed)
-        if not sweeper["_target_"].endswith(BasicSweeper.__name__) or given_places:
+        if hydra.job.config_name != "solve" or given_places:
+            return None
+        if not sweeper["_target_"].endswith(BasicSweeper.__name__):
             return None
         (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except (files.Unreadable, HydraException, OmegaConfBaseException, LookupError, TypeError):

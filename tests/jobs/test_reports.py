@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,8 @@ def test_jobs_of_a_sweep_that_never_began_are_missing(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The fourth of them cannot be composed, and is told of all the same."""
-    hydra = {
+    hydra: dict[str, Any] = {
+        "job": {"config_name": "solve"},
         "overrides": {"task": ["seed=0,1", "pde=poisson,nowhere", "dim=7"]},
         "runtime": {"config_sources": [{"path": "hydra.conf", "provider": "hydra"}]},
         "sweeper": {"_target_": "hydra.BasicSweeper", "params": None},
@@ -112,6 +114,10 @@ def test_jobs_of_a_sweep_that_never_began_are_missing(
     assert [row["pde"] for row in missing] == ["poisson", ""]
     assert main(["report", "sweep", "--format", "markdown"]) == 0
     assert "missing: sweep/3 (seed=1 pde=nowhere dim=7)" in capsys.readouterr().out
+    # Cells of a table that a launcher fills leave their runs elsewhere.
+    hydra["job"]["config_name"] = "reproduce"
+    Path("sweep/multirun.yaml").write_text(json.dumps({"hydra": hydra}))
+    assert "missing" not in [row["status"] for row in rows_of("sweep", capsys=capsys)]
 
 
 @pytest.mark.parametrize(
