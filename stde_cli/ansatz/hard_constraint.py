@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from stde_cli.ansatz.guess import Guess
+from stde_cli.ansatz.networks.features import Untrained
 from stde_cli.autodiff.directions import AbstractDirections
 from stde_cli.autodiff.restriction import restrict
 from stde_cli.problem.constraints import AbstractConstraint
@@ -49,7 +50,10 @@ class HardConstraint(eqx.Module):
         network, lift = self.network, self.lift
         if self.guess is not None:
             known.append(_Product((self.constraint, self.guess)))
-        if isinstance(network, PartlyKnown):
+        if isinstance(network, KnowsLaplacian):
+            network, part = Zero(), network
+            known.append(_Product((self.constraint, part), self.scale))
+        elif isinstance(network, PartlyKnown):
             network, part = network.split()
             known.append(_Product((self.constraint, part), self.scale))
         if isinstance(lift, KnowsLaplacian):
@@ -118,5 +122,9 @@ class _Product(eqx.Module):
 def trained(ansatz: HardConstraint) -> PyTree[bool]:
     """Which leaves of `ansatz` the optimizer may change."""
     frozen = jax.tree.map(lambda _: False, ansatz)
-    network = jax.tree.map(eqx.is_inexact_array, ansatz.network)
+    network = jax.tree.map(
+        lambda node: not isinstance(node, Untrained) and eqx.is_inexact_array(node),
+        ansatz.network,
+        is_leaf=lambda node: isinstance(node, Untrained),
+    )
     return eqx.tree_at(lambda a: a.network, frozen, network)

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from copy import copy
 from pathlib import Path
 from pkgutil import resolve_name
 from traceback import walk_tb
@@ -17,12 +18,16 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from jax.experimental.compilation_cache import compilation_cache
 from jaxtyping import PyTree
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from stde_cli.config.targets import GROUPS
+from stde_cli.ansatz.networks import OfFeatures
+from stde_cli.config.targets import BESIDE_ARGUMENTS, GROUPS
 from stde_cli.estimators import Exact
+from stde_cli.expressions import Field
 from stde_cli.objective.sampled_residual import SampledResidual
+from stde_cli.problem.domains import AbstractDomain
+from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.runs.tracking import Tracker
 from stde_cli.system.errors import DoesNotFit, StdeError, UsageError
 from stde_cli.system.files import missing_directories, remove_empty
@@ -167,15 +172,26 @@ def _build(config: DictConfig) -> Built:
         collocation=_make(config, "collocation"),
         weighting=_make(config, "weighting"),
     )
-    network = _maker(config, "network")
+    network, features = _maker(config, "network"), _features(config, pde)
 
-    def make_network(dim: int, *, key: PRNGKey) -> ScalarField:
+    def plain_network(dim: int, *, key: PRNGKey) -> ScalarField:
         return _call(config, "network", network, {"key": key}, dim)
+
+    def make_network(
+        features: tuple[Field, ...] | None, domain: AbstractDomain, dim: int, *, key: PRNGKey
+    ) -> ScalarField:
+        if features is None:
+            return plain_network(dim, key=key)
+        return OfFeatures(features, plain_network, domain, key=key)
 
     # Its arrays are arguments when it is compiled, not constants: programs are found in the cache
     # again for other seeds.
     initialise = eqx.Partial(
-        initial_state, problem, make_network, start_key=keys.start, network_key=keys.network
+        initial_state,
+        problem,
+        eqx.Partial(make_network, features, pde.domain),
+        start_key=keys.start,
+        network_key=keys.network,
     )
     return Built(problem, schedule or optax.constant_schedule(1.0), initialise, keys)
 
@@ -275,11 +291,24 @@ def _make(config: DictConfig, group: str, /, **arguments: Any) -> Any:
     return made
 
 
+def _features(config: DictConfig, pde: AbstractPDE) -> tuple[Field, ...] | None:
+    """The functions of the point that a network is given, where these are not all coordinates."""
+    of = config.network.get("of")
+    if of is None:
+        return None
+    return tuple(pde.field(text, where=f"network.of[{k}]") for k, text in enumerate(of))
+
+
 def _maker(config: DictConfig, group: str) -> Callable[..., Any]:
     """The target of `group` with the configured arguments filled in."""
     # Arrays, tracers and functions are passed in the call: OmegaConf would copy them.
     settings = {"_partial_": True, "_convert_": "all"}
-    return _call(config, group, instantiate, settings, config[group])
+    # A copy keeps its place in `config`, for what its values refer to.
+    given = copy(config[group])
+    with open_dict(given):
+        for name in BESIDE_ARGUMENTS.get(group, ()):
+            given.pop(name, None)
+    return _call(config, group, instantiate, settings, given)
 
 
 def _call(

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import equinox as eqx
 import optax
+from annotated_types import MinLen
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
@@ -68,6 +69,11 @@ _OPTAX: Mapping[str, Any] = {
     "consistent_rms": Positive,
 }
 
+BESIDE_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    "network": {"of": Annotated[list[str | int | float], MinLen(1)]}
+}
+"""Settings of a group that its class is not given, and what each must be where it is not null."""
+
 _LARGEST_FLOAT = 3.4e38
 """In single precision; what is no number is not below it either."""
 
@@ -101,7 +107,12 @@ def check_group(group: str, settings: Any, *, choice: str | None, trusted: bool 
     if not isinstance(settings.get("_target_"), str):
         why = "its file names no class"
         raise UsageError(group, choice, why, f"give it a _target_, of a {_name(GROUPS[group])}")
-    _check_node(settings, GROUPS[group], _Place(group, trusted))
+    beside = BESIDE_ARGUMENTS.get(group, {})
+    for name in beside.keys() & settings.keys():
+        if settings[name] is not None:
+            check_value(settings[name], beside[name], f"{group}.{name}")
+    arguments = {name: value for name, value in settings.items() if name not in beside}
+    _check_node(arguments, GROUPS[group], _Place(group, trusted))
 
 
 def check_numbers(settings: Any, key: str = "") -> None:
@@ -340,6 +351,7 @@ _LIMITS = {
     "greater_than": "must be above {gt:.10g}",
     "less_than_equal": "must not exceed {le:.10g}",
     "less_than": "must be below {lt:.10g}",
+    "too_short": "must hold {min_length} or more",
 }
 _CLASSES = {"Mapping": "a mapping (key: value)", "Sequence": "a list"}
 

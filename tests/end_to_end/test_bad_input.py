@@ -56,6 +56,8 @@ SOLVE = [
         "dim=4 network=weight_sharing network.block_size=2 estimator=tangent_prop",
         ["estimator=tangent_prop", "network=mlp", "WeightSharing"],
     ),
+    ("network.of=[]", ["network.of=[]", "must hold 1 or more"]),
+    ("network.of=x1", ["network.of=x1", "must be a list"]),
     ("dim=1 pde/solution=three_body estimator.batch=1", ["dim=1", "three_body needs 3"]),
     ("dim=8 estimator.batch=9", ["estimator.batch=9", "dim=8", "estimator.batch=8"]),
     ("pde=kdv_1d estimator.batch=16", ["estimator.batch=16", "dim=2"]),

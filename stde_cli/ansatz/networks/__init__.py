@@ -1,5 +1,6 @@
 """Networks R^dim -> R, each with a `restrict` that does its O(dim) work once a point."""
 
 from stde_cli.ansatz.networks.additive_mlp import AdditiveMLP as AdditiveMLP
+from stde_cli.ansatz.networks.features import OfFeatures as OfFeatures
 from stde_cli.ansatz.networks.mlp import MLP as MLP
 from stde_cli.ansatz.networks.weight_sharing import WeightSharing as WeightSharing

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from stde_cli.expressions import Layout
+from stde_cli.expressions import Field, Layout
 from stde_cli.problem.constraints import AbstractConstraint
 from stde_cli.problem.domains import AbstractDomain
 from stde_cli.problem.operators import AbstractOperator
@@ -42,6 +42,14 @@ class AbstractPDE(eqx.Module):
     def layout(self) -> Layout:
         """What the entries of a point are called: x1, x2, ... without a better name."""
         return Layout((("x", self.domain.dim),))
+
+    def field(self, text: str | int | float, *, where: str) -> Field:
+        """A function of the point, given as text in the coordinates' names.
+
+        Raises:
+            ExpressionError: at the key `where`, with a caret under the fault.
+        """
+        return Field.parse(text, self.layout, {}, where=where)
 
     @property
     def lift(self) -> ScalarField | None:

@@ -64,6 +64,7 @@ class Symbolic(AbstractPDE):
     given_source: ScalarField | None
     known_values: ScalarField | None
     asked: tuple[AbstractCondition, ...]
+    parameters: dict[str, Any]
     in_time: Time | None
     wanted: Float[Array, " dim"] | None
     manufactured: bool = eqx.field(static=True)
@@ -88,7 +89,7 @@ class Symbolic(AbstractPDE):
         with _under("pde"):
             layout, parts = space(coordinates, dim)
         self.domain = Product(*parts.values()) if len(parts) > 1 else next(iter(parts.values()))
-        values = {
+        self.parameters = values = {
             name: parameter(f"pde.parameters.{name}", value)
             for name, value in (parameters or {}).items()
         }
@@ -134,6 +135,10 @@ class Symbolic(AbstractPDE):
             TextCondition(number, layout, parts, values, **condition_from(number, entry))
             for number, entry in enumerate(conditions)
         )
+
+    def field(self, text: Text, *, where: str) -> Field:
+        """As the base's; parameters may be named."""
+        return Field.parse(text, self.layout, self.parameters, where=where)
 
     def lhs(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
         return self.equation(x, u, derivatives)

@@ -1,0 +1,80 @@
+"""A network of functions of the point: what is known of it, and what of it is trained."""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stde_cli.ansatz.guess import no_guess
+from stde_cli.ansatz.hard_constraint import HardConstraint, trained
+from stde_cli.ansatz.networks import MLP, OfFeatures
+from stde_cli.autodiff.directions import Stratified
+from stde_cli.estimators import STDE
+from stde_cli.expressions import Field, Layout
+from stde_cli.problem.constraints import VanishWhere
+from stde_cli.problem.domains import Box, Gaussian, Product
+from stde_cli.problem.operators import GradientNorm, Laplacian, Partial
+from stde_cli.system.prng import make_key
+from tests.helpers import laplacian
+
+DIM = 6
+LAYOUT = Layout(("t", ("x", DIM - 1)))
+DOMAIN = Product(Box((0.0, 0.5)), Gaussian(DIM - 1, 1.0))
+POINT = np.linspace(0.1, 0.9, DIM)
+
+
+def field(text: str) -> Field:
+    return Field.parse(text, LAYOUT, {}, where="text")
+
+
+def network() -> OfFeatures:
+    features = field("t"), field("norm2(x)"), field("sum(i, sin(x[i])*x[i+1])")
+    return OfFeatures(features, partial(MLP, width=8, depth=3), DOMAIN, key=make_key(0))
+
+
+def test_derivatives_are_those_of_the_composition(float64: None) -> None:
+    made, over, x = network(), range(1, DIM), jnp.asarray(POINT)
+    value, gradient, second = jax.jit(lambda x: made.value_gradient_laplacian(x, over))(x)
+    of_family = lambda y: made(jnp.concatenate([x[:1], y]))  # noqa: E731
+    np.testing.assert_allclose(value, made(x), rtol=1e-12)
+    np.testing.assert_allclose(gradient, jax.grad(made)(x)[1:], rtol=1e-10)
+    np.testing.assert_allclose(second, laplacian(of_family, x[1:]), rtol=1e-10)
+    along = Stratified()(DIM, 3, key=make_key(1))
+    s = jnp.array([0.1, -0.2, 0.3])
+    np.testing.assert_allclose(made.restrict(x, along)(s), made(along.displace(x, s)), rtol=1e-12)
+
+
+def test_features_are_told_apart_whatever_their_scales(float64: None) -> None:
+    made = network()
+    x = DOMAIN.sample_interior(4000, key=make_key(7))
+    values = jax.vmap(made._values)(x)
+    mixed = (values - made.mean.values) @ made.mixing.values.T
+    np.testing.assert_allclose(mixed.mean(axis=0), 0, atol=0.1)
+    np.testing.assert_allclose(jnp.cov(mixed.T), jnp.eye(3), atol=0.15)
+    assert (jnp.triu(made.mixing.values, 1) == 0).all()
+
+
+def test_nothing_of_it_is_sampled(float64: None) -> None:
+    """One direction of many, and yet the Laplacian and |grad u|^2 of the whole ansatz are exact."""
+    constraint = VanishWhere(field("t"))
+    ansatz = HardConstraint(
+        network(), constraint, 0.7, no_guess(constraint), field("1/(2 + norm2(x))")
+    )
+    span, x = (1, DIM), jnp.asarray(POINT)
+    operators = {"second": Laplacian(span), "slope": GradientNorm(span), "in time": Partial((0,))}
+    estimator = STDE(Stratified(), 1)
+    drawn = estimator.draw(operators, DIM, key=make_key(3))
+    u, found = jax.jit(lambda x: estimator(ansatz, operators, x, drawn))(x)
+    np.testing.assert_allclose(u, ansatz(x), rtol=1e-12)
+    for name, operator in operators.items():
+        np.testing.assert_allclose(found[name], operator.exact(ansatz, x), rtol=1e-9)
+
+
+def test_an_optimizer_leaves_shift_and_mixing_alone() -> None:
+    ansatz = HardConstraint(network(), VanishWhere(field("t")))
+    changes, stays = eqx.partition(ansatz, trained(ansatz))
+    assert changes.network.mean.values is None
+    assert changes.network.mixing.values is None
+    assert stays.network.network.first.weight is None
