@@ -50,13 +50,18 @@ def field(text, layout=FAMILY):
 
 
 def check_triple(u, x, over):
-    value, gradient, laplacian = jax.jit(lambda x: u.value_gradient_laplacian(x, over))(x)
     span = slice(over.start, over.stop)
-    assert gradient.shape == (len(over),)
-    np.testing.assert_allclose(value, u(x), rtol=1e-12)
-    np.testing.assert_allclose(gradient, jax.grad(u)(x)[span], rtol=1e-10, atol=1e-12)
-    expected = jnp.trace(jax.hessian(u)(x)[span, span])
-    np.testing.assert_allclose(laplacian, expected, rtol=1e-10, atol=1e-12)
+
+    @jax.jit
+    def both(x):
+        nested = u(x), jax.grad(u)(x)[span], jnp.trace(jax.hessian(u)(x)[span, span])
+        return u.value_gradient_laplacian(x, over), nested
+
+    (value, *derivatives), (expected, *nested) = both(x)
+    assert derivatives[0].shape == (len(over),)
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    for ours, theirs in zip(derivatives, nested, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("text", FIELDS)
@@ -93,14 +98,14 @@ DIRECTIONS = {
 def test_restriction_is_the_field_where_it_moves(float64, text):
     u, x = field(text), point()
     assert isinstance(u, Restrictable)
+
+    @jax.jit
+    def both(x, directions, s):
+        return u.restrict(x, directions)(s), u(directions.displace(x, s))
+
     for name, make in DIRECTIONS.items():
         directions = make()
         steps = 0.1 * np.random.default_rng(6).standard_normal((2, directions.weights.size))
-
-        @jax.jit
-        def both(x, directions, s):
-            return u.restrict(x, directions)(s), u(directions.displace(x, s))
-
         for s in steps:
             actual, expected = both(x, directions, s)
             np.testing.assert_allclose(actual, expected, rtol=1e-12, err_msg=name)
