@@ -16,6 +16,7 @@ from stde_cli.system.errors import UsageError
 from stde_cli.system.files import json_text, write_atomically
 
 Row = dict[str, Any]
+IsWhole = Callable[[Row], bool]
 
 _DAMAGED = ".damaged"
 _MOST_NAMED = 5
@@ -44,11 +45,13 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
             raise
 
 
-def read(path: Path, say: Callable[[str], None]) -> list[Row]:
+def read(path: Path, say: Callable[[str], None], is_whole: IsWhole = bool) -> list[Row]:
     """The rows of the file, in their order; none where there is no file.
 
     Args:
         say: told in a line which lines are damaged, and where they are kept.
+        is_whole: whether a row has what it must have; else its line is damaged. By default one
+            that has anything.
 
     Raises:
         UsageError: what is there holds no result, whole or torn: it is another file.
@@ -56,17 +59,17 @@ def read(path: Path, say: Callable[[str], None]) -> list[Row]:
     """
     try:
         with _locked(path, "rb", fcntl.LOCK_SH) as file:
-            rows, damaged = _parsed(file.read())
+            rows, damaged = _parsed(file.read(), is_whole)
     except FileNotFoundError:
         return []
     if damaged and not rows and not any(text.startswith(b'{"') for text in damaged.values()):
         raise UsageError("file", path, "holds no results", "choose another")
     if damaged:
-        say(f"{path}: {_named(list(damaged))} damaged; {_set_aside(path)}")
+        say(f"{path}: {_named(list(damaged))} damaged; {_set_aside(path, is_whole)}")
     return rows
 
 
-def _parsed(content: bytes) -> tuple[list[Row], dict[int, bytes]]:
+def _parsed(content: bytes, is_whole: IsWhole) -> tuple[list[Row], dict[int, bytes]]:
     """The rows, and the lines that are none by their numbers, counted from 1."""
     rows, damaged = list[Row](), dict[int, bytes]()
     for number, line in enumerate(content.split(b"\n"), 1):
@@ -75,7 +78,7 @@ def _parsed(content: bytes) -> tuple[list[Row], dict[int, bytes]]:
         row = None
         with suppress(ValueError, RecursionError):
             row = json.loads(line)
-        if isinstance(row, dict):
+        if isinstance(row, dict) and is_whole(row):
             rows.append(row)
         else:
             damaged[number] = line
@@ -90,12 +93,12 @@ def _named(numbers: list[int]) -> str:
     return f"lines {named}{more} are"
 
 
-def _set_aside(path: Path) -> str:
+def _set_aside(path: Path, is_whole: IsWhole) -> str:
     """Move the damaged lines into the file beside this one; says what became of them."""
     aside = path.with_name(path.name + _DAMAGED)
     try:
         with _locked(path, "rb", fcntl.LOCK_EX) as file:
-            rows, damaged = _parsed(file.read())
+            rows, damaged = _parsed(file.read(), is_whole)
             with aside.open("ab") as beside:
                 beside.writelines(line + b"\n" for line in damaged.values())
             write_atomically(path, "".join(json_text(row) + "\n" for row in rows))

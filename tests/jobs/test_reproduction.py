@@ -353,9 +353,15 @@ def test_ours_stands_beside_the_published(tmp_path: Path) -> None:
     assert error["trivial"] == pytest.approx(0.1)
     assert len(error["commands"]) == 2
     # Other tables' rows stay; a file that is none is kept aside.
-    written[0].write_text(json.dumps([{"table": "table9"}, *rows]))
+    other = rows[0] | {"table": "table9"}
+    written[0].write_text(json.dumps([other, *rows]))
     found.write(tmp_path, "table3")
-    assert json.loads(written[0].read_text()) == [{"table": "table9"}, *rows]
+    assert json.loads(written[0].read_text()) == [other, *rows]
+    for torn in ({"table": "table9"}, other | {"commands": None}, 3):
+        written[0].write_text(json.dumps([torn, other]))
+        found.write(tmp_path, "table3")
+        assert json.loads(written[0].read_text()) == [other, *rows]
+        assert json.loads((tmp_path / "results.json.damaged").read_text()) == [torn, other]
     written[0].write_text("[{")
     found.write(tmp_path, "table3")
     assert json.loads(written[0].read_text()) == rows

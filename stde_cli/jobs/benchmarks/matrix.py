@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_type_hints, runtime_checkable
 
 from omegaconf import DictConfig
 
+from stde_cli.config.targets import check_value
 from stde_cli.jobs.benchmarks import seconds_to_error, speed
 from stde_cli.jobs.benchmarks.cells import AXES, Cell, Group
 from stde_cli.jobs.benchmarks.child import Child
@@ -60,7 +61,7 @@ class Matrix:
         if self._out is None:
             return
         try:
-            earlier = results.read(self._out, say)
+            earlier = results.read(self._out, say, self._is_whole)
         except OSError as error:
             why = f"cannot be read ({error.strerror})"
             raise UsageError("bench.out", self._out, why) from error
@@ -72,6 +73,22 @@ class Matrix:
         newest = {row["cell"]: row for row in earlier if row["cell"] in self.cells}
         again = self._bench.retry
         self._found = {k: row for k, row in newest.items() if row.get("status") not in again}
+
+    def _is_whole(self, row: Row) -> bool:
+        """Whether a row of one of these cells says what it is of, and has figures where they are.
+
+        Rows of other cells are left as they are.
+        """
+        cell = row.get("cell")
+        if not isinstance(cell, str) or cell not in self.cells:
+            return True
+        known = self.cells[cell].described()
+        try:
+            for name, hint in get_type_hints(self.kind.Figures).items():
+                check_value(row.get(name), hint, name)
+        except UsageError:
+            return False
+        return isinstance(row.get("status"), str) and known.items() <= row.items()
 
     @property
     def rows(self) -> list[Row]:

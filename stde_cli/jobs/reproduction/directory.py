@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from stde_cli.jobs.reproduction.cells import set_aside
 from stde_cli.system.errors import UsageError
@@ -21,19 +23,41 @@ def is_reproduction(path: Path) -> bool:
 def read_results(path: Path) -> list[dict[str, Any]]:
     """The rows of results.json, a figure each; none where there is none.
 
-    A file that is none of ours is kept aside, as results.json.damaged.
+    A file that is none of ours, in whole or in part, is kept aside, as results.json.damaged; the
+    rows that are whole are used.
     """
     file = path / _RESULTS
+    found: Any = None
     try:
-        rows = json.loads(file.read_text())
-        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-            return rows
+        found = json.loads(file.read_text())
     except FileNotFoundError:
         return []
     except ValueError:
         pass
-    set_aside(file)
-    return []
+    rows = [row for row in found if _is_whole(row)] if isinstance(found, list) else []
+    if rows != found:
+        set_aside(file)
+        if rows:
+            write_results(path, rows)
+    return rows
+
+
+class _Row(BaseModel):
+    """What a row of results.json says at least."""
+
+    table: str
+    row: str
+    column: int | str
+    metric: str
+    commands: list[Annotated[str, Field(pattern="^stde ")]]
+
+
+def _is_whole(row: object) -> bool:
+    try:
+        _Row.model_validate(row)
+    except ValidationError:
+        return False
+    return True
 
 
 def write_results(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
