@@ -71,6 +71,11 @@ def test_a_dry_run_lists_the_commands_and_runs_none(
     assert "stde bench 'bench.methods=[stde]'" in out
     assert re.search(r"run_dir=table/cells/stde_sparse_16-100-seed0-\w+/run resume=auto", out)
     assert "within a factor of three" in out
+    assert "OOM" not in out
+    module = "stde_cli.jobs.reproduction.reproduction"
+    monkeypatch.setattr(f"{module}.available_host_bytes", lambda: 1000)
+    out = in_process("reproduce", "table3", *TINY, "--dry-run", capsys=capsys).check().out
+    assert out.count(" OOM ") == 2
     assert not list(tmp_path.iterdir())
 
 

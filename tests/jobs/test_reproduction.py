@@ -129,6 +129,42 @@ def test_what_takes_more_is_expected_to() -> None:
     assert found["stde_sparse_100", 100].memory_mb < ours.memory_mb < exact.memory_mb
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "column", "steps_per_second", "memory_mb"),
+    [
+        ("table1", "sdgd_backward_pytorch", 100, 5.08, 683),
+        ("table1", "sdgd_backward_pytorch", 10_000, 0.524, 3952),
+        ("table1", "sdgd_backward_scan", 1000, 3.08, 620),
+        ("table1", "sdgd_backward_scan", 10_000, 0.753, 709),
+        ("table1", "sdgd_backward_vmap", 10_000, 0.495, 2398),
+        ("table1", "sdgd_forward_over_backward", 10_000, 0.442, 2841),
+        ("table1", "forward_laplacian", 100, 19.7, 529),
+        ("table1", "forward_laplacian", 10_000, 0.157, 7051),
+        ("table1", "stde_sparse_100 as published", 10_000, 2.14, 1418),
+        ("table1", "stde_sparse_100 as published", 100_000, 0.108, 11676),
+        ("table1", "stde_sparse_100", 100, 34.8, 526),
+        ("table1", "stde_sparse_100", 100_000, 5.32, 839),
+        ("table10", "block 1", 100_000, 4.25, 818),
+        ("table10", "block 1000", 100_000, 5.61, 690),
+    ],
+)
+def test_what_is_expected_is_near_what_was_measured(
+    name: str, row: str, column: int, steps_per_second: float, memory_mb: float
+) -> None:
+    """On two cores that were shared, where stde took 32.6 steps a second at 1 000 D."""
+    table = load(name)
+    scale = scale_of(table, columns=(column,), rows=(row,), cell_seconds=None)
+    (cell, *_) = cells_of(table, scale)
+    at_1000 = expectation._sizes(("dim=1000", "estimator.batch=100"))
+    rate = 32.6 * expectation.multiplications("stde", at_1000)
+    expected = expectation.Expectation(table, scale, rate)(cell)
+    method = next(r.method for r in table.rows if r.name == row)
+    sizes = expectation._sizes(cell.command)
+    steps = rate / expectation.multiplications(method, sizes)
+    assert 1 / 3 < steps / steps_per_second < 3
+    assert 1 / 3 < expected.memory_mb / memory_mb < 3
+
+
 # How they are filled. A cell's command is a piece of Python that does what stde would.
 
 MEASURED = 'open("{out}", "w").write(\'{{"steps_per_second": 5.0, "peak_memory_mb": 7.0}}\\n\')'

@@ -9,7 +9,7 @@ from pathlib import Path
 from stde_cli.config.composition import compose
 from stde_cli.config.validate import validate
 from stde_cli.jobs.reproduction import expectation
-from stde_cli.jobs.reproduction.cells import FAULTS, Place
+from stde_cli.jobs.reproduction.cells import FAULTS, OOM, Place
 from stde_cli.jobs.reproduction.directory import ReproductionDirectory
 from stde_cli.jobs.reproduction.filling import Filling
 from stde_cli.jobs.reproduction.page import Page, page
@@ -150,11 +150,14 @@ def show_expected(what: Reproduction) -> None:
     # A directory that cannot be read is told before anything is measured.
     found = [(place.cell, place.read()) for place in what.places]
     expected = expectation.Expectation(what.table, what.scale, _calibrated())
+    available = available_host_bytes()
     rows, seconds = [], 0.0
     for cell, done in found:
         each = expected(cell)
-        seconds += 0 if done else each.seconds
-        state = done.status if done else duration(each.seconds)
+        fits = available is None or each.memory_mb * 1e6 <= available
+        takes = each.seconds if fits else expectation.START_SECONDS
+        seconds += 0 if done else takes
+        state = done.status if done else duration(takes) if fits else OOM
         column = f"{cell.column:,}" if isinstance(cell.column, int) else cell.column
         rows.append((cell.name, column, state, figure(float(round(each.memory_mb)))))
     heads = (Column("cell", False), Column("column"), Column("time"), Column("memory, MB"))
