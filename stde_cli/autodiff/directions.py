@@ -60,6 +60,10 @@ class AbstractDirections(eqx.Module):
         """The same directions, the k-th made factors[k] times as long."""
 
     @abstractmethod
+    def stretched(self, factors: Float[Array, " dim"]) -> "AbstractDirections":
+        """Their images where entry i of every vector is made factors[i] times as long."""
+
+    @abstractmethod
     def fold(self, window: Float[Array, " block"]) -> "AbstractDirections":
         """The images of the directions under z_m = sum_b window[b] x[m block + b]."""
 
@@ -104,6 +108,10 @@ class CoordinateDirections(AbstractDirections):
             self.indices, self.lengths * factors, self.weights, self.distinct
         )
 
+    def stretched(self, factors: Float[Array, " dim"]) -> "CoordinateDirections":
+        lengths = self.lengths * factors[self.indices]
+        return CoordinateDirections(self.indices, lengths, self.weights, self.distinct)
+
     def fold(self, window: Float[Array, " block"]) -> "CoordinateDirections":
         block, offset = jnp.divmod(self.indices, window.size)
         return CoordinateDirections(
@@ -143,6 +151,9 @@ class DenseDirections(AbstractDirections):
 
     def scaled(self, factors: Float[Array, " directions"]) -> "DenseDirections":
         return DenseDirections(self.vectors * factors[:, None], self.weights)
+
+    def stretched(self, factors: Float[Array, " dim"]) -> "DenseDirections":
+        return DenseDirections(self.vectors * factors, self.weights)
 
     def fold(self, window: Float[Array, " block"]) -> "DenseDirections":
         blocks = self.vectors.reshape(self.vectors.shape[0], -1, window.size)

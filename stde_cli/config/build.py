@@ -21,7 +21,7 @@ from jaxtyping import PyTree
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from stde_cli.ansatz.networks import OfFeatures
+from stde_cli.ansatz.networks import OfFeatures, standardised
 from stde_cli.config.targets import BESIDE_ARGUMENTS, GROUPS
 from stde_cli.estimators import Exact
 from stde_cli.expressions import Field
@@ -181,7 +181,7 @@ def _build(config: DictConfig) -> Built:
         features: tuple[Field, ...] | None, domain: AbstractDomain, dim: int, *, key: PRNGKey
     ) -> ScalarField:
         if features is None:
-            return plain_network(dim, key=key)
+            return standardised(plain_network(dim, key=key), domain)
         return OfFeatures(features, plain_network, domain, key=key)
 
     # Its arrays are arguments when it is compiled, not constants: programs are found in the cache

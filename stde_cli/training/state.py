@@ -7,6 +7,7 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from stde_cli.ansatz.hard_constraint import HardConstraint, trained
+from stde_cli.ansatz.networks.features import Untrained
 from stde_cli.objective.collocation import AbstractCollocation, Uniform
 from stde_cli.objective.losses import AbstractLoss
 from stde_cli.objective.sampled_residual import SampledResidual
@@ -79,5 +80,6 @@ def state_bytes(state: TrainerState) -> int:
 
 
 def parameter_count(network: PyTree) -> int:
-    """Numbers in the arrays of `network`, which may be abstract."""
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, is_array)))
+    """Numbers that are trained in the arrays of `network`, which may be abstract."""
+    leaves = jax.tree.leaves(network, is_leaf=lambda node: isinstance(node, Untrained))
+    return sum(leaf.size for leaf in leaves if is_array(leaf))

@@ -66,8 +66,7 @@ class GradientEnhanced(AbstractLoss):
         pde, dim = residual.pde, points.shape[1]
         draw_key, components_key = (key, key) if self.components is None else jax.random.split(key)
         drawn = residual.draw(key=draw_key)
-        spread = jnp.broadcast_to(pde.domain.spread, (dim,))
-        weights = spread**2
+        sampled = None
         if self.components is None and _is_planned(residual):
 
             def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
@@ -78,7 +77,6 @@ class GradientEnhanced(AbstractLoss):
         else:
             count = min(self.components, dim)
             sampled = Stratified()(dim, count, key=components_key)
-            weights = sampled.weights * spread[sampled.indices] ** 2
 
             def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
                 def along(shift: Float[Array, " components"]) -> Scalar:
@@ -88,9 +86,18 @@ class GradientEnhanced(AbstractLoss):
 
                 return jax.value_and_grad(along)(jnp.zeros(count, x.dtype))
 
+        def weights(x: Point) -> Float[Array, " components"]:
+            spread = jnp.broadcast_to(pde.domain.spread_at(x), (dim,))
+            if sampled is None:
+                return spread**2
+            return sampled.weights * spread[sampled.indices] ** 2
+
+        def square(x: Point, gradient: Float[Array, " components"]) -> Scalar:
+            return jnp.sum(weights(x) * gradient**2)
+
         values, gradients = jax.vmap(at)(points)
         # A sum, not a product with the weights: the squares are never written out.
-        squares = jnp.mean(jnp.sum(weights * gradients**2, axis=1))
+        squares = jnp.mean(jax.vmap(square)(points, gradients))
         return jnp.mean(values**2) + self.weight * dim / len(points) * squares
 
 
@@ -100,7 +107,10 @@ def residual_and_gradient(
     """What a sum of squares makes the loss of: residuals and their gradients, scaled."""
     values, gradients = jax.vmap(jax.value_and_grad(residual))(points)
     count, dim = points.shape
-    return values / count**0.5, gradients * (dim**0.5 / count * domain.spread)
+    spreads = jax.vmap(domain.spread_at)(points)
+    if spreads.ndim == 1:
+        spreads = spreads[:, None]
+    return values / count**0.5, gradients * (dim**0.5 / count * spreads)
 
 
 def _is_planned(residual: SampledResidual) -> bool:

@@ -20,6 +20,15 @@ class AbstractDomain(eqx.Module):
     def spread(self) -> float | Float[Array, " dim"]:
         """The standard deviation of each coordinate of an interior point."""
 
+    def spread_at(self, x: Point) -> float | Float[Array, " dim"]:
+        """Likewise, of the points that are as x in what decides it, such as the time."""
+        return self.spread
+
+    @property
+    def inputs(self) -> tuple[Float[Array, " dim"], Float[Array, " dim"]] | None:
+        """(centre, factors): a network is to see factors * (x - centre); None: x itself."""
+        return None
+
     @property
     @abstractmethod
     def extent(self) -> Float[Array, "2 dim"]:

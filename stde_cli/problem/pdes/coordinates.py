@@ -9,7 +9,10 @@ from stde_cli.expressions import Layout
 from stde_cli.problem.domains import AbstractDomain, Ball, Box, Gaussian
 from stde_cli.system.errors import UsageError
 
-_KINDS = "[low, high], {ball: radius}, {box: [low, high]} or {gaussian: standard deviation}"
+_KINDS = (
+    "[low, high], {ball: radius}, {box: [low, high]}, {gaussian: standard deviation}, "
+    "{diffusion: volatility} or {geometric: volatility}"
+)
 
 
 def space(coordinates: Mapping[str, Any], dim: int) -> tuple[Layout, dict[str, AbstractDomain]]:
@@ -53,6 +56,9 @@ def _family(key: str, kinds: Mapping[str, Any], count: int) -> AbstractDomain:
             return Gaussian(count, float(std))
         case [("box", ends)]:
             return Box(_interval(f"{key}.box", ends), copies=count)
+    if "diffusion" in kinds or "geometric" in kinds:
+        # The whole space, as others see it; where points lie there goes with the time.
+        return Gaussian(count)
     raise UsageError(key, dict(kinds), "is no range", f"give {_KINDS}")
 
 

@@ -9,9 +9,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from stde_cli.expressions import Field, Layout, Node, is_kinked, parse, with_coordinate
+from stde_cli.expressions import Field, Layout, Node, is_kinked, parse, render, with_coordinate
 from stde_cli.expressions.algebra import add, negative
 from stde_cli.expressions.nodes import Coordinate, Number
 from stde_cli.problem.domains import AbstractDomain, Box
@@ -23,7 +24,11 @@ from stde_cli.system.errors import UsageError
 from stde_cli.system.types import Derivatives, Point, Points, PRNGKey, Scalar, Text
 
 _KINK = "where its gradient jumps, the equation would have to balance what no derivative shows"
-_SOFT = "write hold: soft"
+_SOFT = "write hold: soft, or give a smooth lift"
+_CHECKED = 4
+"""Points at which a lift is held against the value."""
+_ALIKE = 1e-3
+"""How near the two are, against the largest value: single precision has less than that."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class GivenInTime:
     Attributes:
         where: the key.
         time: what the text says.
-        node: the text, free of t.
+        lift: what is `time.data` at that time, and the lift of u where it is hard.
         hard: whether u = g + (how far from that time) * network; else a term of the loss.
         weight: of mean (u - g)^2, where it is not hard.
         gradient_weight: of mean |grad u - grad g|^2, likewise; 0 leaves it out.
@@ -42,7 +47,7 @@ class GivenInTime:
 
     where: str
     time: Time
-    node: Node
+    lift: Node
     hard: bool
     weight: float
     gradient_weight: float
@@ -173,19 +178,40 @@ def given_in_time(
     node = parse(settings.value, layout, parameters, where=text_at)
     # Written as a function of t too, such as the solution, it is still what u is at that end.
     node = with_coordinate(node, position, Number(lower if forward else upper))
-    data = Field(node, layout, parameters)
-    smooth = not is_kinked(node)
+    time = Time(Field(node, layout, parameters), position, lower, upper, forward)
+    lift = node
+    if settings.lift is not None:
+        lift = parse(settings.lift, layout, parameters, where=f"{where}.lift")
+        _check_lift(where, lift, time, layout, parameters)
+    smooth = not is_kinked(lift)
     if settings.hold == "hard" and not smooth:
         raise UsageError(f"{where}.hold", "hard", f"the value is not smooth: {_KINK}", _SOFT)
     return GivenInTime(
         where,
-        Time(data, position, lower, upper, forward),
-        node,
+        time,
+        lift,
         smooth if settings.hold is None else settings.hold == "hard",
         float(settings.weight),
         float(settings.gradient_weight),
         settings.points,
     )
+
+
+def _check_lift(
+    where: str, lift: Node, time: Time, layout: Layout, parameters: Mapping[str, Any]
+) -> None:
+    """Refuse a lift that is another function than the value at the time of the value."""
+    x = np.random.default_rng(0).standard_normal((_CHECKED, layout.dim))
+    x[:, time.position] = time.given
+    points, carried = jnp.asarray(x, float), Field(lift, layout, parameters)
+    wanted, found = (jax.vmap(field)(points) for field in (time.data, carried))
+    difference = jnp.max(jnp.abs(wanted - found))
+    if isinstance(difference, Tracer):
+        # Only shapes are known, while memory is planned; the numbers come after that.
+        return
+    if not difference <= _ALIKE * jnp.max(jnp.abs(wanted)):
+        why = f"at t = {time.given:g} it is not the value, but up to {difference:.3g} off"
+        raise UsageError(f"{where}.lift", render(lift), why)
 
 
 def value_wanted(
@@ -210,24 +236,34 @@ def value_wanted(
     missing = [name for name in parts if name not in entry]
     if missing:
         raise UsageError("pde.value_at", None, f"{missing[0]} is missing", f"write {{{example}}}")
-    point = np.zeros(layout.dim)
-    for name, value in entry.items():
-        where = f"pde.value_at.{name}"
-        if name in layout.names:
-            if not is_number(value):
-                raise UsageError(where, value, "is no number")
-            check_within(where, float(value), parts[name])
-            point[layout.names[name]] = value
-        else:
-            family = layout.family_range
-            point[family.start : family.stop] = entries(where, value, len(family), parameters)
-    return jnp.asarray(point, float)
+    pieces: list[Float[Array, " piece"]] = []
+    for name in parts:
+        where, value = f"pde.value_at.{name}", entry[name]
+        if name == layout.family:
+            pieces.append(entries(where, value, len(layout.family_range), parameters))
+            continue
+        if not is_number(value):
+            raise UsageError(where, value, "is no number")
+        check_within(where, float(value), parts[name])
+        pieces.append(jnp.asarray([value], float))
+    return jnp.concatenate(pieces)
 
 
 def entries(
     where: str, value: Any, count: int, parameters: Mapping[str, Any]
 ) -> Float[Array, " count"]:
     """A number for every entry of the family, a list of theirs, or the name of a parameter.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    return jnp.broadcast_to(numbers(where, value, count, parameters), (count,))
+
+
+def numbers(
+    where: str, value: Any, count: int, parameters: Mapping[str, Any], *, axes: int = 1
+) -> Float[Array, "..."]:
+    """A number, a list of `count`, or the name of a parameter that is one or has up to `axes` axes.
 
     Raises:
         UsageError: it is none of these.
@@ -243,11 +279,11 @@ def entries(
     ):
         raise UsageError(where, value, "is no number, list or name of a parameter")
     shape = np.shape(found)
-    if shape not in ((), (count,)):
-        numbers = " x ".join(map(str, shape))
-        why = f"has {numbers} numbers, and the family has {count} entries"
+    if len(shape) > axes or any(length != count for length in shape):
+        told = " x ".join(map(str, shape))
+        why = f"has {told} numbers, and the family has {count} entries"
         raise UsageError(where, value if isinstance(value, str) else None, why)
-    return jnp.broadcast_to(jnp.asarray(found, float), (count,))
+    return jnp.asarray(found, float)
 
 
 @dataclass(frozen=True)
@@ -255,6 +291,7 @@ class _Settings:
     """As they are written: what is wrong with them is told by their keys."""
 
     value: Any
+    lift: Any = None
     hold: Any = None
     weight: Any = 20.0
     gradient_weight: Any = 0.05
@@ -268,8 +305,9 @@ def _settings(where: str, entry: Text | Mapping[str, Any]) -> _Settings:
     for name in entry:
         if name not in known:
             raise UsageError(f"{where}.{name}", None, "no such key", f"give {', '.join(known)}")
-    if not isinstance(entry.get("value"), Text):
-        raise UsageError(f"{where}.value", entry.get("value"), "is no text", "write what u is")
+    for name, wanted in (("value", Text), ("lift", Text | None)):
+        if not isinstance(entry.get(name), wanted):
+            raise UsageError(f"{where}.{name}", entry.get(name), "is no text", "write what u is")
     found = _Settings(**entry)
     if found.hold not in (None, "hard", "soft"):
         raise UsageError(f"{where}.hold", found.hold, "must be one of hard, soft")

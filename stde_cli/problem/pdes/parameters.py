@@ -23,3 +23,8 @@ def positive_definite(
     rotation, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))
     eigenvalues = np.logspace(-np.log10(condition), 0, dim)
     return (rotation * eigenvalues) @ rotation.T
+
+
+def repeated(values: list[float], count: Count) -> Float[np.ndarray, " count"]:
+    """The values over and over, up to `count` of them: 1, 0.5, 1, 0.5, ..."""
+    return np.resize(np.asarray(values, float), count)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import equinox as eqx
@@ -19,6 +20,7 @@ from stde_cli.problem.operators import AbstractOperator
 from stde_cli.problem.pdes.base import AbstractPDE
 from stde_cli.problem.pdes.conditions import AbstractCondition
 from stde_cli.problem.pdes.coordinates import space
+from stde_cli.problem.pdes.diffusing import diffusing
 from stde_cli.problem.pdes.equation import Equation
 from stde_cli.problem.pdes.evolution import Time
 from stde_cli.problem.pdes.in_time import given_in_time, value_wanted
@@ -35,7 +37,9 @@ class Symbolic(AbstractPDE):
             the number of all, which a configuration without `dim` counts.
         coordinates: a name and what it ranges over, in the order of a point's entries: [low, high]
             for one coordinate; {ball: radius}, {box: [low, high]} or {gaussian: std} for a family
-            x1, x2, ..., of `dim` members or of as many as its `count` says.
+            x1, x2, ..., of `dim` members or of as many as its `count` says. {diffusion: volatility}
+            and {geometric: volatility, drift: number} are the whole space, with points where a
+            Brownian motion or a geometric one comes that leaves `value_at`, or `from`, at its time.
         residual: the equation, as text that is zero where u solves it. A term - f stands for the
             source.
         parameters: numbers, lists and matrices by name.
@@ -46,6 +50,7 @@ class Symbolic(AbstractPDE):
         initial: what u is at the lower end of t's range, as text, or {value: text, hold: hard or
             soft, weight, gradient_weight, points}. Hard, u = value + (t - lower end) * network, as
             it is where the text is smooth. Soft, a term of the loss each for values and gradients.
+            A `lift` beside the value, equal to it at that time, takes its place at other times.
         terminal: likewise, at the upper end.
         conditions: what else is asked for, each a residual `at` some place with a `weight`.
             `at` maps coordinates to a number or to "boundary"; without it, everywhere.
@@ -63,7 +68,8 @@ class Symbolic(AbstractPDE):
     equation: Equation
     given_source: ScalarField | None
     known_values: ScalarField | None
-    asked: tuple[AbstractCondition, ...]
+    asked: tuple[TextCondition, ...]
+    asked_in_time: tuple[AbstractCondition, ...]
     parameters: dict[str, Any]
     in_time: Time | None
     wanted: Float[Array, " dim"] | None
@@ -88,7 +94,6 @@ class Symbolic(AbstractPDE):
     ):
         with _under("pde"):
             layout, parts = space(coordinates, dim)
-        self.domain = Product(*parts.values()) if len(parts) > 1 else next(iter(parts.values()))
         self.parameters = values = {
             name: parameter(f"pde.parameters.{name}", value)
             for name, value in (parameters or {}).items()
@@ -123,17 +128,22 @@ class Symbolic(AbstractPDE):
             if lifted is not None:
                 why = f"{given.where} is the lift where it holds by construction"
                 raise UsageError("pde.lift", lift, why, f"leave one out, or {given.where} soft")
-            lifted, factor = given.node, given.vanishing(layout)
+            lifted, factor = given.lift, given.vanishing(layout)
             vanishing = factor if vanishing is None else multiply((factor, vanishing))
         vanishes = field(vanishing)
         self.constraint = Unconstrained() if vanishes is None else VanishWhere(vanishes)
         self.known_values = field(lifted)
         self.in_time = None if given is None else given.time
         self.wanted = value_wanted(value_at, layout, parts, values)
-        self.asked = () if given is None else given.conditions(layout, self.domain)
-        self.asked += tuple(
-            TextCondition(number, layout, parts, values, **condition_from(number, entry))
-            for number, entry in enumerate(conditions)
+        apart = Product(*parts.values()) if len(parts) > 1 else next(iter(parts.values()))
+        self.domain = (
+            diffusing(coordinates, layout, parts, values, value_at, self.wanted, self.in_time)
+            or apart
+        )
+        self.asked_in_time = () if given is None else given.conditions(layout, self.domain)
+        self.asked = tuple(
+            TextCondition(number, layout, parts, self.domain, values, **told)
+            for number, told in enumerate(map(condition_from, count(), conditions))
         )
 
     def field(self, text: Text, *, where: str) -> Field:
@@ -169,7 +179,7 @@ class Symbolic(AbstractPDE):
 
     @property
     def conditions(self) -> tuple[AbstractCondition, ...]:
-        return self.asked
+        return self.asked_in_time + self.asked
 
     @property
     def nonlinear_in(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class TextCondition(AbstractCondition):
         number: int,
         layout: Layout,
         parts: Mapping[str, AbstractDomain],
+        domain: AbstractDomain,
         parameters: Mapping[str, Any],
         *,
         residual: Text,
@@ -47,7 +48,7 @@ class TextCondition(AbstractCondition):
         if not is_positive(weight):
             raise UsageError(f"{where}.weight", weight, "must be above 0")
         self.weight = float(weight)
-        self.domain = Product(*parts.values())
+        self.domain = domain
         faces, fixed = [], []
         for name, value in (at or {}).items():
             if name not in parts:
@@ -72,11 +73,12 @@ class TextCondition(AbstractCondition):
         return self.equation.nonlinear_in
 
     def sample(self, points: int, *, key: PRNGKey) -> Points:
-        assert isinstance(self.domain, Product)
         if self.face is None:
-            x = self.domain.sample_interior(points, key=key)
-        else:
+            return self.domain.sample_where(dict(self.fixed), points, key=key)
+        if isinstance(self.domain, Product):
             x = self.domain.sample_face(self.face, points, key=key)
+        else:
+            x = self.domain.sample_boundary(points, key=key)
         for position, value in self.fixed:
             x = x.at[:, position].set(value)
         return x

@@ -11,6 +11,7 @@ from stde_cli.ansatz.hard_constraint import HardConstraint
 from stde_cli.autodiff.directions import Stratified
 from stde_cli.estimators import STDE
 from stde_cli.objective.sampled_residual import SampledResidual
+from stde_cli.problem.domains import Diffusion, GeometricBrownian
 from stde_cli.problem.pdes.symbolic import Symbolic
 from stde_cli.system.errors import UsageError
 from stde_cli.system.prng import make_key
@@ -96,6 +97,48 @@ def test_the_point_at_which_the_value_is_wanted() -> None:
     assert in_time().value_at is None
 
 
+DIFFUSING: dict[str, Any] = {"t": [0.2, 0.7], "x": {"diffusion": 0.5}}
+GEOMETRIC: dict[str, Any] = {"t": [0.2, 0.7], "x": {"geometric": "c", "drift": 0.1, "denser": 2}}
+
+
+def test_points_leave_the_point_that_is_wanted() -> None:
+    domain = in_time(coordinates=DIFFUSING, value_at={"t": 0.7, "x": "c"}).domain
+    assert isinstance(domain, Diffusion)
+    assert (domain.wanted, domain.lower, domain.upper, domain.power) == (0.7, 0.2, 0.7, 1)
+    np.testing.assert_allclose(domain.start, PARAMETERS["c"])
+    x = np.asarray(domain.sample_where({0: 0.7}, 3, key=make_key(0)))
+    np.testing.assert_allclose(x[:, 1:], np.tile(PARAMETERS["c"], (3, 1)))
+
+
+def test_a_condition_at_a_time_has_the_points_of_that_time() -> None:
+    asked = [{"at": {"t": 0.2}, "residual": "u - 1"}, {"at": {"t": "boundary"}, "residual": "u"}]
+    options = {"coordinates": GEOMETRIC, "value_at": {"t": 0.2, "x": 1}, "conditions": asked}
+    pde = in_time(**options)
+    domain = pde.domain
+    assert isinstance(domain, Diffusion)
+    assert isinstance(domain.process, GeometricBrownian)
+    np.testing.assert_allclose(domain.process.volatility, PARAMETERS["c"])
+    at_start, at_ends = (c.sample(20, key=make_key(1)) for c in pde.conditions)
+    assert (at_start == jnp.array([0.2, 1, 1, 1])).all()
+    assert set(np.asarray(at_ends[:, 0])) == {np.float32(0.2), np.float32(0.7)}
+
+
+def test_a_lift_beside_the_value_takes_its_place(float64: None) -> None:
+    given = {"value": "norm2(x)", "lift": "norm2(x) + 6*(t - 0.2)"}
+    pde = in_time(initial=given)
+    x = pde.domain.sample_interior(5, key=make_key(1))
+    assert pde.lift is not None
+    assert pde.time is not None
+    expected = jnp.sum(x[:, 1:] ** 2, axis=1)
+    np.testing.assert_allclose(jax.vmap(pde.time.data)(x), expected)
+    np.testing.assert_allclose(jax.vmap(pde.lift)(x), expected + 6 * (x[:, 0] - 0.2))
+
+
+def on_diffusion(**keys: Any) -> dict[str, Any]:
+    spec = {"diffusion": 0.5, **keys}
+    return {"coordinates": {"t": [0.2, 0.7], "x": spec}, "value_at": {"t": 0.2, "x": 0}}
+
+
 NO_TIME = {"s": [0, 1], "x": {"box": [-1, 1]}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"initial": "x1", "terminal": "x1"}, "pde.terminal=x1: pde.initial is given too; give one"),
@@ -108,8 +151,25 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"terminal": {"value": "x7"}}, "pde.terminal.value: "),
     ({"terminal": {"value": "max(x1, 0)", "hold": "hard"}}, "pde.terminal.hold=hard: the value is"),
     ({"terminal": {"value": "x1", "hold": "firm"}}, "pde.terminal.hold=firm: must be one of hard"),
+    (
+        {"initial": {"value": "x1", "lift": "x1 + t"}},
+        "pde.initial.lift=(x1 + t): at t = 0.2 it is not the value, but up to 0.2 off",
+    ),
+    ({"initial": {"value": "x1", "lift": "x9"}}, "pde.initial.lift: "),
+    ({"coordinates": DIFFUSING}, "pde.coordinates.x={'diffusion': 0.5}: no point is given"),
+    (
+        {"coordinates": {"x": {"diffusion": 1}}, "residual": "laplacian(u) - u"},
+        "pde.coordinates.x={'diffusion': 1}: points diffuse in time",
+    ),
+    (on_diffusion(diffusion=0), "pde.coordinates.x.diffusion=0: must be above 0"),
+    (on_diffusion(diffusion="w"), "pde.coordinates.x.diffusion=w: has 2 numbers"),
+    (on_diffusion(diffusion="b"), "pde.coordinates.x.diffusion=b: no such parameter"),
+    (on_diffusion(drift=1), "pde.coordinates.x.drift: no such key; beside diffusion give from"),
+    (on_diffusion(denser=0), "pde.coordinates.x.denser=0: must be above 0"),
+    (on_diffusion(steps=0.5), "pde.coordinates.x.steps=0.5: must be a whole number"),
+    (on_diffusion(**{"from": [1, 2]}), "pde.coordinates.x.from: has 2 numbers, and the family"),
     ({"terminal": {"hold": "soft"}}, "pde.terminal.value: is no text"),
-    ({"terminal": {"value": 0, "weigth": 1}}, "pde.terminal.weigth: no such key; give value, hold"),
+    ({"terminal": {"value": 0, "weigth": 1}}, "pde.terminal.weigth: no such key; give value, lift"),
     ({"terminal": {"value": 0, "weight": 0}}, "pde.terminal.weight=0: must be above 0"),
     ({"terminal": {"value": 0, "gradient_weight": -1}}, "pde.terminal.gradient_weight=-1: must be"),
     ({"terminal": {"value": 0, "points": 0.5}}, "pde.terminal.points=0.5: must be a whole number"),

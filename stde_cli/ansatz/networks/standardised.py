@@ -1,0 +1,31 @@
+import equinox as eqx
+
+from stde_cli.ansatz.networks.features import Untrained
+from stde_cli.autodiff.directions import AbstractDirections
+from stde_cli.autodiff.restriction import restrict
+from stde_cli.problem.domains import AbstractDomain
+from stde_cli.system.types import Point, RestrictedField, Scalar, ScalarField
+
+
+class Standardised(eqx.Module):
+    """network(factors * (x - centre)), for points whose entries are of very different sizes."""
+
+    network: ScalarField
+    centre: Untrained
+    factors: Untrained
+
+    def __call__(self, x: Point) -> Scalar:
+        return self.network(self.factors.values * (x - self.centre.values))
+
+    def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
+        factors = self.factors.values
+        inputs = factors * (x - self.centre.values)
+        return restrict(self.network, inputs, directions.stretched(factors))
+
+
+def standardised(network: ScalarField, domain: AbstractDomain) -> ScalarField:
+    """The network of inputs as the domain would have them: of x itself, where it does not say."""
+    if domain.inputs is None:
+        return network
+    centre, factors = domain.inputs
+    return Standardised(network, Untrained(centre), Untrained(factors))
