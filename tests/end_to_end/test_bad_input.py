@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import pytest
 
+from stde_cli.jobs.benchmarks import matrix
 from stde_cli.runs.directory import RunDirectory
 from tests.end_to_end.command import (
     SMALL,
@@ -25,6 +26,7 @@ from tests.end_to_end.command import (
     stde_interrupted,
 )
 from tests.end_to_end.test_solve import read_arrays
+from tests.jobs.benchmarks.here import Here as InThisProcess
 
 # What is typed after `stde solve`, and what the line must contain.
 SOLVE = [
@@ -223,7 +225,10 @@ def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Pa
             f"reproduce table1 --dry-run reproduce.dir={__file__}",
             [f"reproduce.dir={__file__}", "Not a directory"],
         ),
-        ("reproduce table1 reproduce.columns=[2000000000]", ["scale=smoke", "GB are free"]),
+        (
+            "reproduce table1 reproduce.columns=[100,2000000000]",
+            ["scale=smoke", "GB are free", "set reproduce.columns=[100] or scale=", " fits"],
+        ),
         ("reproduce table1 --launcher nope", ["nope", "basic"]),
         ("reproduce table1 --launcher", ["--launcher", "lacks its value"]),
     ],
@@ -244,6 +249,31 @@ def test_other_commands_refuse(typed: str, expected: list[str], here: Here) -> N
 )
 def test_a_process_refuses(typed: str, expected: list[str], tmp_path: Path) -> None:
     check_refusal(stde(*typed.split(), cwd=tmp_path), expected)
+
+
+@pytest.mark.parametrize(
+    ("module", "typed", "extra"),
+    [
+        ("folx", "solve estimator=forward_laplacian dim=4 run_dir=run", "stde[baselines]"),
+        (
+            "torch",
+            "bench bench.methods=[sdgd_backward_pytorch] dim=4 estimator.batch=2",
+            "stde[torch]",
+        ),
+    ],
+)
+def test_a_method_without_its_extra_is_refused(
+    module: str,
+    typed: str,
+    extra: str,
+    here: Here,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(matrix, "Child", InThisProcess)
+    check_refusal(here(*typed.split()), [f"pip install '{extra}'"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_start_that_does_not_fit_is_refused(

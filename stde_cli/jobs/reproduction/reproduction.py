@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -120,24 +122,31 @@ def _refuse_what_does_not_fit(what: Reproduction) -> None:
     available = available_host_bytes()
     if available is None:
         return
-    expected = _largest(what)
-    if expected * 1e6 <= available:
+    needed = _largest(what, what.scale.columns)
+    if needed * 1e6 <= available:
         return
-    fitting = [c for c in what.scale.columns if _largest(what, c) * 1e6 <= available]
-    why = f"its largest cell needs {expected / 1e3:.1f} GB, {available / 1e9:.1f} GB are free"
-    mend = f"set reproduce.columns=[{','.join(map(str, fitting))}]" if fitting else "scale=smoke"
+    why = f"its largest cell needs {needed / 1e3:.1f} GB, {available / 1e9:.1f} GB are free"
+    mend = " or ".join(_what_fits(what, available))
     raise DoesNotFit("scale", what.scale.name, why, mend)
 
 
-def _largest(what: Reproduction, column: int | str | None = None) -> float:
+def _what_fits(what: Reproduction, available: int) -> Iterator[str]:
+    """What would go into so many bytes, as it is typed."""
+    columns = [c for c in what.scale.columns if _largest(what, [c]) * 1e6 <= available]
+    if columns:
+        yield f"set reproduce.columns=[{','.join(map(str, columns))}]"
+    for name in ("paper", "cpu", "smoke"):
+        if _largest(what, getattr(what.table.columns, name)) * 1e6 <= available:
+            yield f"scale={name} fits"
+            return
+
+
+def _largest(what: Reproduction, columns: Sequence[int | str]) -> float:
     """MB that the largest cell of this tool's own rows needs."""
-    expected = expectation.Expectation(what.table, what.scale, 1.0)
+    scale = replace(what.scale, columns=tuple(columns))
+    expected = expectation.Expectation(what.table, scale, 1.0)
     ours = {row.name for row in what.table.rows if row.ours}
-    needs = [
-        expected(cell).memory_mb
-        for cell in what.cells
-        if cell.row in ours and column in (None, cell.column)
-    ]
+    needs = [expected(cell).memory_mb for cell in cells_of(what.table, scale) if cell.row in ours]
     return max(needs, default=0.0)
 
 
