@@ -1,5 +1,6 @@
 """Every choice of every group composes, builds and trains for two steps."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from stde_cli.training import Executable
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 BASE = ["dim=6", "network.width=8", "estimator.batch=3", "train.points=5", "steps=20"]
 SHALLOW = ["network.depth=2"]
-LITTLE = {"start=least_squares": ["start.rounds=1", "start.window=2", "start.degree=2"]}
+LITTLE = {"least_squares": ["start.rounds=1", "start.window=2", "start.degree=2"]}
 
 
 def names(group: str) -> list[str]:
@@ -33,17 +34,15 @@ def composed(*overrides: str) -> DictConfig:
     return config
 
 
-def side_by_side(*groups: str) -> list[list[str]]:
-    """Rows in which every name of every group occurs."""
-    columns = [names(group) for group in groups]
-    rows = max(map(len, columns))
-    return [
-        [
-            f"{group}={column[row % len(column)]}"
-            for group, column in zip(groups, columns, strict=True)
-        ]
-        for row in range(rows)
-    ]
+def choices(group: str, more: dict[str, list[str]] | None = None) -> list[list[str]]:
+    """Every name of a group, with what goes with it."""
+    return [[f"{group}={name}", *(more or {}).get(name, [])] for name in names(group)]
+
+
+def side_by_side(*columns: list[list[str]]) -> list[list[str]]:
+    """Rows in which every entry of every column occurs, beside the defaults where one is short."""
+    rows = itertools.zip_longest(*columns, fillvalue=[])
+    return [[override for entry in row for override in entry] for row in rows]
 
 
 # Compiling takes the time, so several choices share a run.
@@ -61,14 +60,21 @@ OPTIONS = [
     ["network.depth=3"],
     ["network.activation=gelu"],
 ]
-CHOICES = [
-    *(equation + option for equation, option in zip(EQUATIONS, OPTIONS, strict=True)),
-    *side_by_side("optimizer", "schedule", "estimator/sampler"),
-    *(row + LITTLE.get(row[0], []) for row in side_by_side("start", "loss")),
-    ["estimator=stde_unrestricted", "network=weight_sharing", "network.block_size=2"],
+# All but the first take no sampler, and stand where none is left.
+ESTIMATORS = [
+    *([], [], [], [], []),
     ["estimator=nested_backward"],
     ["estimator=sdgd_backward_scan", "train.steps_per_call=1"],
     ["estimator=hte"],
+    ["estimator=stde_unrestricted", "network=weight_sharing", "network.block_size=2"],
+]
+CHOICES = [
+    *side_by_side(
+        [equation + option for equation, option in zip(EQUATIONS, OPTIONS, strict=True)],
+        *map(choices, ("optimizer", "schedule", "estimator/sampler", "loss")),
+        choices("start", LITTLE),
+        ESTIMATORS,
+    ),
     ["network=additive_mlp", "network.degree=2", "loss=gradient_enhanced", "loss.components=2"],
 ]
 
