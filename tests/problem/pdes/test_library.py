@@ -1,5 +1,6 @@
 """Every PDE of configs/pde that is text: its solution solves it, and its conditions hold."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,16 @@ assert min(len(NAMES), len(OF_ANY_DIM), len(WITH_SOURCE)) > 0
 POINTS, TOLERANCE = 6, 1e-9
 
 
-def library(name: str, *overrides: str) -> tuple[Any, Symbolic]:
-    """The configuration and the PDE of a file, as `stde solve pde=NAME` would have them."""
+@cache
+def configuration(name: str, *overrides: str) -> Any:
     register()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("solve", overrides=[f"pde={name}", *overrides])
+        return compose("solve", overrides=[f"pde={name}", *overrides])
+
+
+def library(name: str, *overrides: str) -> tuple[Any, Symbolic]:
+    """The configuration and the PDE of a file, as `stde solve pde=NAME` would have them."""
+    config = configuration(name, *overrides)
     make = instantiate(config.pde, _partial_=True, _convert_="all")
     return config, make(dim=config.dim, key=make_key(0))
 
@@ -57,7 +63,7 @@ def terms(text: str, equation: Equation) -> list[Equation]:
 def largest_term(text: str, equation: Equation, field, x) -> jax.Array:
     """At each point; one term may be all there is, and zero."""
     parts = terms(text, equation)
-    values = [jax.jit(jax.vmap(lambda y, e=e: e.of(field, y)))(x) for e in parts]
+    values = jax.jit(jax.vmap(lambda y: [e.of(field, y) for e in parts]))(x)
     return jnp.max(jnp.abs(jnp.stack(values)), axis=0)
 
 
