@@ -172,10 +172,15 @@ def test_curved_seeds_follow_faa_di_bruno(float64):
 
 def test_seeds_beyond_the_kept_indices_are_cut_off(float64):
     field, x = HIGHER["network"], jnp.array(X)
-    seeds = units(A, B)
-    _, plain = push(lambda s: field(x + s), seeds, down_closure([(1, 1)]))
-    seeds[2, 2] = jnp.array(C)
-    _, found = push(lambda s: field(x + s), seeds, down_closure([(1, 1)]))
+
+    @jax.jit
+    def both(x):
+        within = units(A, B)
+        beyond = within | {(2, 2): jnp.array(C)}
+        indices = down_closure([(1, 1)])
+        return [push(lambda s: field(x + s), seeds, indices)[1] for seeds in (within, beyond)]
+
+    plain, found = both(x)
     assert found == plain
 
 
@@ -297,12 +302,16 @@ def test_single_precision_stays_single(activation):
     network = random_network(N, width=5, activation=activation)
     x = jnp.array(X)
     indices = down_closure([(3, 2)])
-    value, found = push(lambda s: network(x + s), units(A, B), indices, {(3, 2): 1.0})
+
+    @jax.jit
+    def pushed(network, x):
+        return push(lambda s: network(x + s), units(A, B), indices, {(3, 2): 1.0})
+
+    value, found = pushed(network, x)
     assert {value.dtype} | {c.dtype for c in found.values()} == {jnp.dtype("float32")}
     with jax.enable_x64(True):
-        wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), network)
-        args = units(A, B), indices, {(3, 2): 1.0}
-        _, exact = push(lambda s: wide(jnp.asarray(x, jnp.float64) + s), *args)
+        wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), (network, x))
+        _, exact = pushed(*wide)
     for index, coefficient in found.items():
         np.testing.assert_allclose(coefficient, exact[index], rtol=1e-4, atol=1e-4, err_msg=index)
 
