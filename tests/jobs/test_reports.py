@@ -79,6 +79,24 @@ def test_a_row_is_a_configuration_over_its_seeds(
     assert len(rows) == 4
 
 
+def test_what_differs_within_a_choice_is_told_too(runs: Path) -> None:
+    """And what only comes with one is not."""
+    for name, network, width in (("a", "other", 8), ("b", "other", 64), ("c", "third", 9)):
+        keep(f"choices/{name}", seed=0, width=width)
+        config = Path(f"choices/{name}/config.yaml")
+        config.write_text(config.read_text().replace("{pde:", f"{{network: {network}, pde:"))
+    assert sorted(group.difference for group in gather([Path("choices")])) == [
+        "network=other, network.width=64",
+        "network=other, network.width=8",
+        "network=third, network.width=9",
+    ]
+    shutil.rmtree("choices/b")
+    assert sorted(group.difference for group in gather([Path("choices")])) == [
+        "network=other",
+        "network=third",
+    ]
+
+
 def test_of_a_seed_the_newest_run_counts(runs: Path) -> None:
     keep("runs/again", seed=0, rel_l2_error=0.1)
     groups = gather([Path("runs")])

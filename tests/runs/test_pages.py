@@ -12,7 +12,7 @@ from stde_cli.runs.reporting import pictures
 from stde_cli.runs.reporting.pages import Picture, Section, page
 from stde_cli.runs.reporting.panels import Panel, Series
 from stde_cli.runs.reporting.pictures import Curve, Lines, Plane, Scattered
-from stde_cli.runs.reporting.tables import Column, Table
+from stde_cli.runs.reporting.tables import Column, Table, written
 
 HOSTILE = "<script>alert('x')</script> & $x^2$ \"q\""
 ROWS = [{"step": k, "seconds": k / 2, "loss": 1 / k} for k in range(1, 900)]
@@ -105,6 +105,24 @@ def test_pictures_say_in_words_what_they_show() -> None:
         assert text in PICTURES["plane"]
     assert "exact" not in PICTURES["no solution"]
     assert {"1K", "speed", "published"} <= {text.strip() for text in texts("growth")}
+
+
+def test_a_legend_of_long_names_is_within_its_picture() -> None:
+    series = [Series(f"a method of a long name, {k}", [10, 100], [1.0, 2.0]) for k in range(9)]
+    for panels in (1, 3):
+        root = ElementTree.fromstring(pictures.log_log([Panel("x", "y", series)] * panels, "p"))
+        width = float(root.attrib["viewBox"].split()[2])
+        names = [e for e in root.iter() if (e.text or "").startswith("a method")]
+        places = [float(e.attrib["x"]) for e in names]
+        assert len(places) == 9
+        assert min(places) > 0
+        assert max(places) < width - 100
+
+
+def test_an_indented_cell_stays_so() -> None:
+    table = Table((Column("", numeric=False),), (("a method",), ("  published",)))
+    for format in ("html", "markdown"):
+        assert "\xa0\xa0published" in written(table, format)
 
 
 def test_long_curves_are_thinned() -> None:

@@ -153,13 +153,28 @@ def _tell_apart(groups: Sequence[Group]) -> None:
         keys = list(dict.fromkeys(key for group in those for key in group.settings))
         differing = [k for k in keys if len({repr(g.settings.get(k)) for g in those}) > 1]
         chosen = [k.removeprefix("choices.") for k in differing if k.startswith("choices.")]
-        # A choice stands for all that it brings with it.
-        within = tuple(f"{name.replace('/', '.')}." for name in chosen)
-        shown = [k for k in differing if not k.startswith(("choices.", *within)) and k != "steps"]
+        shown = [
+            key
+            for key in differing
+            if not key.startswith("choices.")
+            and key != "steps"
+            and not _comes_with(key, chosen, those)
+        ]
         for group in those:
             values = {name: group.settings.get(f"choices.{name}", NONE) for name in chosen}
             values |= {key: group.settings.get(key, NONE) for key in shown}
             group.difference = ", ".join(f"{key}={value}" for key, value in values.items())
+
+
+def _comes_with(key: str, chosen: Sequence[str], groups: Sequence[Group]) -> bool:
+    """Whether a choice that is shown stands for the key: all who made it have the same there."""
+    for name in chosen:
+        if key.startswith(f"{name.replace('/', '.')}."):
+            values = defaultdict[object, set[str]](set)
+            for group in groups:
+                values[group.settings.get(f"choices.{name}")].add(repr(group.settings.get(key)))
+            return all(len(found) == 1 for found in values.values())
+    return False
 
 
 def table(groups: Sequence[Group]) -> Table:

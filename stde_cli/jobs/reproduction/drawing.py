@@ -1,4 +1,4 @@
-"""A figure of the paper, drawn from the rows of its results."""
+"""A table whose columns are numbers, drawn from the rows of its results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,8 +17,9 @@ _KEYS: Mapping[Kind, str] = {
 
 
 def panels_of(table: PaperTable, results: Sequence[Row]) -> list[Panel]:
-    """A panel for each kind of figure; none for what the paper gives as a table."""
-    if table.number:
+    """A panel for each kind of figure; none where columns have names, or where there is one."""
+    columns = {row["column"] for row in results}
+    if table.columns.variants or len(columns) < 2:
         return []
     x_label = _LABELS.get(table.columns.key, table.columns.key)
     return [

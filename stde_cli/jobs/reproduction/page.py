@@ -65,7 +65,7 @@ class Page(NamedTuple):
     tables: tuple[Table, ...]
     """One for each kind of figure; what concerns all of them is below the last."""
     panels: tuple[Panel, ...]
-    """What the paper shows as a picture."""
+    """The same as a picture."""
     results: list[dict[str, Any]]
     """A row for each figure."""
 
@@ -91,13 +91,17 @@ class Page(NamedTuple):
         return found
 
     def _html(self, name: str) -> str:
-        sections = [Section("Results", tables=self.tables)]
+        # A page's title stands above all of its tables.
+        sections = [
+            Section(table.title.removeprefix(f"{self.title}: ").capitalize(), tables=[untitled])
+            for table in self.tables
+            for untitled in [table._replace(title="")]
+        ]
         if not are_empty(self.panels):
             from stde_cli.runs.reporting.pictures import log_log
 
-            caption = "Means over seeds; dashed, the best constant times the constraint."
-            picture = Picture(log_log(self.panels, name), caption)
-            sections.insert(0, Section("Picture", pictures=[picture]))
+            picture = Picture(log_log(self.panels, name), f"{self.title}.")
+            sections.append(Section("Picture", pictures=[picture]))
         return web_page(self.title, sections, f"stde {__version__}")
 
 

@@ -60,6 +60,8 @@ _LINES: dict[str, Any] = {
     "published": {"linestyle": ":", "marker": "s", "markersize": 4},
 }
 _KINDS = {"trivial": "trivial baseline", "published": "published"}
+_LEGEND_LINE, _LEGEND_LETTER = 0.6, 0.08
+"""Inches that an entry of a legend takes beside its text, and that a letter of it takes."""
 _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 _MOST_POINTS = 400
 """Points of a curve: a screen shows no more."""
@@ -159,7 +161,7 @@ def log_log_figure(panels: Sequence[Panel]) -> Iterator[Figure]:
 
 
 def _log_log_size(panels: Sequence[Panel]) -> tuple[float, float]:
-    return min(_WIDTH, 5.5 * len(panels)), 3.3
+    return min(_WIDTH, 7.5 * len(panels)), 3.6
 
 
 def _draw(panels: Sequence[Panel], figure: Figure, axes: Any) -> None:
@@ -307,4 +309,6 @@ def _colors(names: Sequence[str]) -> dict[str, str]:
 def _legend(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str]) -> None:
     # A user's text is no formula.
     plain = [label.replace("$", r"\$") for label in labels]
-    figure.legend(handles, plain, loc="outside lower center", ncols=min(4, len(labels)))
+    widest = _LEGEND_LINE + _LEGEND_LETTER * max(map(len, labels), default=0)
+    columns = max(1, int(figure.get_figwidth() / widest))
+    figure.legend(handles, plain, loc="outside lower center", ncols=min(columns, len(labels)))

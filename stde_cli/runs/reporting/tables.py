@@ -15,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table as RichTable
 from rich.text import Text
 
+_HARD_SPACE = "\xa0"
 NONE = "—"
 """What stands where there is no figure."""
 BETWEEN = " ± "
@@ -165,11 +166,14 @@ def _tabulated(table: Table, style: str, escape: Callable[[str], str] = str) -> 
         tablefmt=style,
         colalign=["right" if column.numeric else "left" for column in table.columns],
         disable_numparse=True,
+        preserve_whitespace=True,
     )
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """In a line, indented as it was."""
+    indent = len(text) - len(text.lstrip())
+    return _HARD_SPACE * indent + " ".join(text.split())
 
 
 def _in_markdown(text: str) -> str:
