@@ -20,7 +20,7 @@ ROOMS = {
     "problem": "domains operators constraints pdes",
     "estimators": "base reading standard_error exact stde published",
     "ansatz": "windows networks guess hard_constraint",
-    "objective": "sampled_residual losses collocation weighting metrics",
+    "objective": "sampled_residual losses collocation weighting metrics at_point",
     "runs": "summary directory results listing slices points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint events initialisation",
     "config": "schema files hydra_errors composition targets validate variants build saved sweeps",

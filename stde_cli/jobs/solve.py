@@ -25,6 +25,7 @@ from stde_cli.config.build import (
     configured_jax,
     refusing,
 )
+from stde_cli.objective.at_point import far_from_point, value_at_point
 from stde_cli.objective.metrics import Evaluator
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.summary import FAILED, FINISHED, INTERRUPTED, RUNNING, Summary
@@ -180,6 +181,8 @@ def _run(
             if extended:
                 run.write_config(OmegaConf.to_yaml(settings))
             record.at_work()
+            if far := far_from_point(built.problem.pde, key=built.keys.test):
+                console.line(f"warning: {far}")
             problem = built.problem
             evaluator = Evaluator(problem.residual, problem.points)
             events = _events(config, built, evaluator, checkpoints, record, tracker, console, stop)
@@ -375,6 +378,11 @@ def _evaluate(
     errors = evaluator.errors(state.ansatz, points.points, key=keys.test, between=between)
     if errors:
         summary.rel_l1_error, summary.rel_l2_error, summary.trivial_rel_l2_error = errors
+    wanted = value_at_point(state.ansatz, built.problem.pde)
+    if wanted:
+        summary.value_at_point = wanted.value_at_point
+        summary.reference_at_point = wanted.reference_at_point
+        summary.rel_error_at_point = wanted.rel_error_at_point
     summary.residual_rms = evaluator.residual_rms(
         state.ansatz, points.monitor_points, key=keys.residual, between=between
     )

@@ -17,6 +17,7 @@ from stde_cli.config.build import Built, abstract_state, build, configured_jax, 
 from stde_cli.estimators import Exact, mean_and_standard_error
 from stde_cli.expressions import Layout, parse
 from stde_cli.expressions import Partial as PartialNode
+from stde_cli.objective.at_point import value_at_point
 from stde_cli.objective.metrics import Evaluator
 from stde_cli.problem.operators import AbstractOperator, Laplacian, Partial
 from stde_cli.runs.directory import RunDirectory
@@ -154,6 +155,9 @@ def evaluate(trained: Trained, *, points: int, seed: int) -> dict[str, float | i
         errors = evaluator.errors(trained.ansatz, points, key=points_key)
         if errors:
             figures |= errors._asdict()
+        wanted = value_at_point(trained.ansatz, problem.pde)
+        if wanted:
+            figures |= {k: v for k, v in wanted._asdict().items() if v is not None}
         residual_rms = evaluator.residual_rms(trained.ansatz, points, key=residual_key)
         figures["residual_rms"] = residual_rms
         x = problem.pde.domain.sample_interior(1, key=point_key)[0]

@@ -28,6 +28,10 @@ class Summary:
     rel_l2_error: float | None = None
     trivial_rel_l2_error: float | None = None
     residual_rms: float | None = None
+    value_at_point: float | None = None
+    """u at the point where the PDE wants it."""
+    reference_at_point: float | None = None
+    rel_error_at_point: float | None = None
     steps_per_second: float | None = None
     """Of the steady state, after the first call."""
     compile_seconds: float | None = None

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import optax
 
+from stde_cli.objective.at_point import AtPoint, value_at_point
 from stde_cli.objective.metrics import Errors, Evaluator
 from stde_cli.runs.tracking import Tracker
 from stde_cli.runs.tracking.console import Progress, RunConsole
@@ -113,6 +114,7 @@ class Monitor:
 
     Attributes:
         errors: the last ones.
+        at_point: the last value where the PDE wants it.
         fresh: whether they are of the chunk's own step.
     """
 
@@ -123,12 +125,14 @@ class Monitor:
         self._evaluator, self._stop, self._until = evaluator, stop, until
         self._points, self._key = points, key
         self.errors: Errors | None = None
+        self.at_point: AtPoint | None = None
         self.fresh = False
 
     def __call__(self, chunk: Chunk) -> None:
         # The last step has the final evaluation.
         self.fresh = chunk.step % self.every == 0 and chunk.step < self._until
         if self.fresh:
+            self.at_point = value_at_point(chunk.state.ansatz, self._evaluator.residual.pde)
             try:
                 self.errors = self._evaluator.errors(
                     chunk.state.ansatz,
@@ -170,6 +174,7 @@ class Report:
             steps_per_second=self._speed.steps_per_second or 0.0,
             peak_memory_mb=peak_memory_mb(),
             errors=self._monitor.errors,
+            at_point=self._monitor.at_point,
             evaluated=self._monitor.fresh,
         )
         if chunk.step % self.every == 0 or chunk.step == self._steps or progress.evaluated:
@@ -186,6 +191,9 @@ class Report:
         }
         if progress.evaluated and progress.errors:
             figures |= progress.errors._asdict()
+        if progress.evaluated and progress.at_point:
+            found = progress.at_point._asdict()
+            figures |= {name: value for name, value in found.items() if value is not None}
         return figures
 
 

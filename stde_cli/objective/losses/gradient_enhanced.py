@@ -107,9 +107,7 @@ def residual_and_gradient(
     """What a sum of squares makes the loss of: residuals and their gradients, scaled."""
     values, gradients = jax.vmap(jax.value_and_grad(residual))(points)
     count, dim = points.shape
-    spreads = jax.vmap(domain.spread_at)(points)
-    if spreads.ndim == 1:
-        spreads = spreads[:, None]
+    spreads = jax.vmap(lambda x: jnp.broadcast_to(domain.spread_at(x), (dim,)))(points)
     return values / count**0.5, gradients * (dim**0.5 / count * spreads)
 
 

@@ -67,6 +67,11 @@ class AbstractPDE(eqx.Module):
         return None
 
     @property
+    def reference(self) -> float | None:
+        """The true value there, where it is known without an exact solution. It trains nothing."""
+        return None
+
+    @property
     def conditions(self) -> tuple[AbstractCondition, ...]:
         """What is asked beside the equation, by terms of the loss."""
         return ()

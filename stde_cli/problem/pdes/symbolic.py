@@ -24,6 +24,7 @@ from stde_cli.problem.pdes.diffusing import diffusing
 from stde_cli.problem.pdes.equation import Equation
 from stde_cli.problem.pdes.evolution import Time
 from stde_cli.problem.pdes.in_time import given_in_time, value_wanted
+from stde_cli.problem.pdes.known import known_value
 from stde_cli.problem.pdes.text_condition import TextCondition, condition_from
 from stde_cli.system.errors import UsageError
 from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField, Text
@@ -56,6 +57,9 @@ class Symbolic(AbstractPDE):
             `at` maps coordinates to a number or to "boundary"; without it, everywhere.
         value_at: the point at which the value of u is wanted, a number a coordinate; for a family
             one for all its entries, a list, or the name of a parameter.
+        reference: the true value there, {value: number, error: number, of: text, when: {name:
+            number}}, or a list of them: the first counts whose names have these values, `dim`, the
+            coordinates of `value_at` or parameters. It trains nothing.
 
     Raises:
         UsageError: at the key that is at fault, with a caret under the fault of a text.
@@ -73,6 +77,7 @@ class Symbolic(AbstractPDE):
     parameters: dict[str, Any]
     in_time: Time | None
     wanted: Float[Array, " dim"] | None
+    given_reference: float | None = eqx.field(static=True)
     manufactured: bool = eqx.field(static=True)
 
     def __init__(
@@ -90,6 +95,7 @@ class Symbolic(AbstractPDE):
         terminal: Text | Mapping[str, Any] | None = None,
         conditions: Sequence[Mapping[str, Any]] = (),
         value_at: Mapping[str, Any] | None = None,
+        reference: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None,
         key: PRNGKey,
     ):
         with _under("pde"):
@@ -134,6 +140,9 @@ class Symbolic(AbstractPDE):
         self.constraint = Unconstrained() if vanishes is None else VanishWhere(vanishes)
         self.known_values = field(lifted)
         self.in_time = None if given is None else given.time
+        self.given_reference = known_value(
+            reference, {"dim": dim, **(value_at or {})}, parameters or {}
+        )
         self.wanted = value_wanted(value_at, layout, parts, values)
         apart = Product(*parts.values()) if len(parts) > 1 else next(iter(parts.values()))
         self.domain = (
@@ -176,6 +185,10 @@ class Symbolic(AbstractPDE):
     @property
     def value_at(self) -> Float[Array, " dim"] | None:
         return self.wanted
+
+    @property
+    def reference(self) -> float | None:
+        return self.given_reference
 
     @property
     def conditions(self) -> tuple[AbstractCondition, ...]:

@@ -13,6 +13,9 @@ _ROWS = (
     ("problem", "problem"),
     ("steps", "steps"),
     ("loss", "loss"),
+    ("u at the wanted point", "value_at_point"),
+    ("reference there", "reference_at_point"),
+    ("relative error there", "rel_error_at_point"),
     ("relative L1 error", "rel_l1_error"),
     ("relative L2 error", "rel_l2_error"),
     ("trivial baseline, L2", "trivial_rel_l2_error"),
@@ -26,6 +29,10 @@ _ROWS = (
 )
 
 
+_AT_POINT = ("value_at_point", "reference_at_point")
+"""Two values that are to be held against each other."""
+
+
 def show_summary(summary: Summary) -> None:
     """Print the summary of a finished run."""
     console = screen()
@@ -37,7 +44,7 @@ def show_summary(summary: Summary) -> None:
     for label, key in _ROWS:
         value = problem if key == "problem" else getattr(summary, key)
         if value is not None:
-            table.add_row(label, _format(value))
+            table.add_row(label, f"{value:.7g}" if key in _AT_POINT else _format(value))
     run = shlex.quote(summary.run_dir)
     # In one piece: jobs of a sweep end side by side.
     with console:
@@ -63,6 +70,8 @@ def _report(summary: Summary) -> str:
 def verdict(summary: Summary) -> str:
     """In words: whether the run learned more than the shape of its boundary condition."""
     error, trivial = summary.rel_l2_error, summary.trivial_rel_l2_error
+    if summary.rel_error_at_point is not None and error is None:
+        return f"At the wanted point the relative error is {summary.rel_error_at_point:.2e}."
     if error is None or trivial is None:
         return "No exact solution is known: judge the run by its residual."
     if error < trivial:

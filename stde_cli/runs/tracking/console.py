@@ -19,6 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stde_cli.objective.at_point import AtPoint
 from stde_cli.objective.metrics import Errors
 from stde_cli.runs.directory import RunDirectory
 
@@ -40,8 +41,9 @@ class Progress:
     steps_per_second: float
     peak_memory_mb: float
     errors: Errors | None = None
+    at_point: AtPoint | None = None
     evaluated: bool = False
-    """Whether `errors` are of this very step."""
+    """Whether `errors` and `at_point` are of this very step."""
 
     @property
     def seconds_left(self) -> float:
@@ -192,6 +194,8 @@ class RunConsole(LiveView):
             rows.add_row("loss", f"{p.loss:.3e}  {sparkline(self._losses, room)}")
             if p.errors:
                 rows.add_row("rel. L2 error", _verdict(p.errors))
+            if p.at_point:
+                rows.add_row("at the point", _at_point(p.at_point))
             rows.add_row("learning rate", f"{p.learning_rate:.3e}")
             rows.add_row("peak memory", f"{p.peak_memory_mb:,.0f} MB")
             shown.insert(0, Padding(ProgressBar(total=p.steps, completed=p.step), 0))
@@ -217,6 +221,11 @@ def _verdict(errors: Errors) -> Text:
     )
 
 
+def _at_point(found: AtPoint) -> str:
+    error = found.rel_error_at_point
+    return f"{found.value_at_point:.6g}" + ("" if error is None else f" (off by {error:.1e})")
+
+
 def _plain(p: Progress) -> str:
     parts = [
         f"step {p.step}/{p.steps}",
@@ -228,6 +237,8 @@ def _plain(p: Progress) -> str:
         parts.append(
             f"rel_l2 {p.errors.rel_l2_error:.3e} (trivial {p.errors.trivial_rel_l2_error:.3e})"
         )
+    if p.at_point:
+        parts.append(f"u {_at_point(p.at_point)}")
     parts += [f"lr {p.learning_rate:.2e}", f"peak {p.peak_memory_mb:.0f} MB"]
     return "  ".join(parts)
 
