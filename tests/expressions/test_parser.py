@@ -180,7 +180,7 @@ REFUSED = {
     "diff(t, nu)": (9, "in one coordinate"),
     "sum(i, diff(x[i], x1))": (13, "put the sum within diff"),
     "diff(" + "*".join(["x1"] * 101) + ", x1)": (6, "over 100"),
-    "diff(" * 6 + "*".join(["x1"] * 60) + ", x1)" * 6: (None, "too long"),
+    "diff(" * 3 + "*".join(["x1"] * 100) + ", x1)" * 3: (11, "too long"),
 }
 
 
