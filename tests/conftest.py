@@ -5,18 +5,32 @@ import os
 import signal
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import jax
 import pytest
+from beartype.claw import beartype_packages
 from jaxtyping import install_import_hook
 
-import tests.typecheck  # noqa: F401 (the hook looks it up by name)
+from tests.typecheck import CONF
 
 # A shell's job in the background ignores SIGINT, and so would every command that is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Before any test imports the package: the hook rewrites modules as they are loaded.
-install_import_hook("stde_cli", "tests.typecheck.check")
+# Before any test imports the package: the hooks rewrite modules as they are loaded. Where all is
+# integers there is no shape to check, and types alone are checked in a third of the time.
+INTEGERS = {
+    f"stde_cli.autodiff.taylor.{n}" for n in "elimination partitions planner pushes".split()
+}
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    for file in ROOT.glob("stde_cli/**/*.py")
+    if file.name != "__init__.py"
+}
+assert MODULES > INTEGERS
+install_import_hook(sorted(MODULES - INTEGERS), "tests.typecheck.check")
+beartype_packages(INTEGERS, conf=CONF)
 
 # Tests compile much and compute little. Read when the first array is made; unknown flags abort.
 FAST_COMPILING = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"

@@ -2,5 +2,7 @@
 
 from beartype import BeartypeConf, beartype
 
-check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+# Of annotated variables it checks none, as jaxtyping does not.
+CONF = BeartypeConf(is_pep484_tower=True, claw_is_pep526=False)
 """An int will do for a float, as in any other type checker."""
+check = beartype(conf=CONF)
