@@ -25,6 +25,7 @@ from .jobs.estimate import Estimate as Estimate
 from .jobs.estimate import estimate as estimate
 from .jobs.plans.report import PlanReport as PlanReport
 from .jobs.plans.report import plan as plan
+from .jobs.reference import reference as reference
 from .jobs.run import Run as Run
 from .jobs.run import load as load
 from .jobs.run import solve as solve

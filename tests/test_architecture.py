@@ -17,16 +17,17 @@ ROOMS = {
     "autodiff": "directions restriction taylor",
     "expressions": """layout nodes faults syntax evaluation algebra scope reader operators parser
         linear gathering field""",
-    "problem": "domains operators constraints pdes",
+    "problem": "domains operators constraints pdes parabolic references",
     "estimators": "base reading standard_error exact stde published",
     "ansatz": "windows networks guess hard_constraint",
     "objective": "sampled_residual losses collocation weighting metrics at_point",
-    "runs": "summary directory results listing slices points tracking reporting",
+    "runs": "cache summary directory results listing slices points tracking reporting",
     "training": "schedules least_squares start state step loop checkpoint events initialisation",
     "config": "schema files hydra_errors composition targets validate variants build saved sweeps",
-    "jobs": "estimate trained benchmarks reproduction reports solve launch export run plans",
-    "cli": """main arguments sweeps hydra_app solve resume runs report evaluate predict export plan
-        bench reproduce list doctor completion""",
+    "jobs": """estimate trained reference benchmarks reproduction reports solve launch export run
+        plans""",
+    "cli": """main arguments sweeps hydra_app solve resume runs report evaluate predict export
+        reference plan bench reproduce list doctor completion""",
 }
 # The package's face: names that all may use, or that none of the rooms may.
 VERSION, FACE = "_version", ("__init__", "__main__", "pdes")

@@ -92,7 +92,7 @@ def complete(arguments: list[str]) -> int:
 
 def _words(command: str, given: list[str], typed: str) -> list[str]:
     """The words for `typed`, of a command that was `given` others before."""
-    behind_hydra = command in ("solve", "bench")
+    behind_hydra = command in ("solve", "bench", "reference")
     parser = _hydra_parser() if behind_hydra else _parser(command)
     flags = {flag: action for action in parser._actions for flag in action.option_strings}
     flag, equals, value = typed.partition("=")

@@ -22,6 +22,7 @@ GROUPS = {
     "optimizer": "optimizer",
     "schedule": "schedule",
     "tracker": "tracker",
+    "reference": "reference",
     "experiment": "experiment",
 }
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "report": "runs side by side: a table, and a page with pictures",
     "predict": "u and its derivatives at your points",
     "export": "the trained field as a file that JAX alone can load",
+    "reference": "the value that a PDE asks for at a point, by a solver that is no network",
     "plan": "how the derivatives in an expression are computed, and at what cost",
     "bench": "methods side by side: speed and memory, or time to an error",
     "reproduce": "a table of the paper, filled on this machine",

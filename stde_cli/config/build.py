@@ -196,6 +196,17 @@ def _build(config: DictConfig) -> Built:
     return Built(problem, schedule or optax.constant_schedule(1.0), initialise, keys)
 
 
+def build_pde(config: DictConfig) -> AbstractPDE:
+    """The PDE alone.
+
+    Raises:
+        UsageError: its class refuses its arguments, or fails.
+    """
+    with refusing(config):
+        key = keys_of(config.seed, config.runtime.generator).pde
+        return _make(config, "pde", dim=config.dim, key=key)
+
+
 def abstract_state(config: DictConfig) -> TrainerState:
     """The shapes of the state that `build(config).initialise()` would make, drawing nothing.
 

@@ -14,7 +14,7 @@ from stde_cli.config.validate import validate
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import UsageError
 
-_NOT_THE_RUN = ("run_dir", "resume", "report", "tracker")
+_NOT_THE_RUN = ("run_dir", "resume", "report", "tracker", "reference")
 """Keys that say where a run is kept and shown, not what it computes."""
 
 
@@ -171,4 +171,6 @@ def _read(run: RunDirectory) -> Any:
 
 def _computed(config: Any) -> dict[str, Any]:
     settings: Any = OmegaConf.to_container(config, resolve=True)
-    return {key: value for key, value in settings.items() if key not in _NOT_THE_RUN}
+    found = {key: value for key, value in settings.items() if key not in _NOT_THE_RUN}
+    chosen = found.get("choices") or {}
+    return found | {"choices": {k: v for k, v in chosen.items() if k not in _NOT_THE_RUN}}

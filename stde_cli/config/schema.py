@@ -60,6 +60,20 @@ class RuntimeConfig:
 
 
 @dataclass
+class ReferenceConfig:
+    method: str = "none"
+    """auto, or a solver; none: no reference is computed."""
+    error: Positive | None = None
+    """That is wanted, relative to a value above 1; null: what the method is good for."""
+    seconds: Positive = 60.0
+    """The most that is spent on random draws."""
+    level: Count | None = None
+    """Of Picard iterations; null: by error and seconds."""
+    out: PathText | None = None
+    """Where `stde reference` writes what it found, as JSON."""
+
+
+@dataclass
 class SolveConfig:
     """`stde solve`."""
 
@@ -82,6 +96,8 @@ class SolveConfig:
     optimizer: Any = MISSING
     schedule: Any = MISSING
     tracker: Any = MISSING
+    reference: ReferenceConfig = field(default_factory=ReferenceConfig)
+    """What the value at the point is held against. Training never sees it."""
     choices: dict[str, str] = field(default_factory=dict)
     """The name chosen in each group, filled in by the command line."""
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -179,6 +195,7 @@ def register() -> None:
     """Make known to Hydra what the YAML files extend, and what their interpolations call."""
     store = ConfigStore.instance()
     store.store(name="solve_schema", node=SolveConfig)
+    store.store(name="reference_schema", node=SolveConfig)
     store.store(name="bench_schema", node=BenchmarkConfig)
     store.store(name="reproduce_schema", node=ReproductionConfig)
     # ${at_most:16,${dim}}, in files of a group's choices.

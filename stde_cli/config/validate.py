@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.config.schema import BenchmarkConfig
 from stde_cli.config.targets import GROUPS, check_group, check_numbers, check_value
+from stde_cli.problem.references import METHODS
 from stde_cli.runs.reporting.tables import FORMATS
 from stde_cli.system.errors import UsageError
 from stde_cli.system.prng import GENERATORS
@@ -23,6 +24,7 @@ _CHOICES = {
     "runtime.matmul_precision": ("default", "high", "highest", "bfloat16", "tensorfloat32"),
     "runtime.generator": GENERATORS,
     "runtime.platform": (None, "cpu", "gpu", "cuda", "rocm", "tpu", "metal"),
+    "reference.method": ("none", *METHODS),
     "bench.format": ("table", "json", *FORMATS),
 }
 

@@ -21,7 +21,7 @@ AXES = {"dim": "dim", "batch": "estimator.batch", "width": "network.width"}
 """What may be swept, by the name that a row has for it."""
 
 _SWEPT = {"dim": "dims", "batch": "batches", "width": "widths"}
-_NOT_THE_FIGURES = ("run_dir", "resume", "tracker", "checkpoint", "choices", "bench")
+_NOT_THE_FIGURES = ("run_dir", "resume", "tracker", "reference", "checkpoint", "choices", "bench")
 _OF_BENCH = ("until", "blocks", "block_seconds")
 """What in `bench` the figures depend on."""
 

@@ -68,7 +68,7 @@ class SumOfPartials(AbstractOperator):
             vectors = jnp.concatenate([units[over.start + numbers], fixed])
             return derivative_along(field, vectors)(x)
 
-        return self._weights(x, indices) @ jax.vmap(along)(numbers)
+        return self.weights_at(x, indices) @ jax.vmap(along)(numbers)
 
     def draw(self, sampler: AbstractSampler, batch: int, dim: int, *, key: PRNGKey) -> PyTree:
         constants = self.coefficient
@@ -84,7 +84,7 @@ class SumOfPartials(AbstractOperator):
         directions, weights = drawn
         start = extent(self.span, x.size).start
         if self.coefficient is not None:
-            weights = weights * self._weights(x, directions.indices - start)
+            weights = weights * self.weights_at(x, directions.indices - start)
         if self.places:
             directions = jax.vmap(partial(_moved, places=self.places))(directions)
         counts = {c: self.fixed.count(c) for c in self.fixed}
@@ -93,7 +93,7 @@ class SumOfPartials(AbstractOperator):
         powers = (*self.powers, *counts.values())
         return (Jets(directions, weights, powers, signed=self.coefficient is not None),)
 
-    def _weights(self, x: Point, indices: Int[Array, "sets sums"]) -> Float[Array, " sets"]:
+    def weights_at(self, x: Point, indices: Int[Array, "sets sums"]) -> Float[Array, " sets"]:
         if self.coefficient is None:
             return jnp.ones(len(indices), x.dtype)
         if callable(self.coefficient):

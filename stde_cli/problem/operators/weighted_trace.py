@@ -35,7 +35,7 @@ class WeightedTrace(AbstractOperator):
 
     def exact(self, field: ScalarField, x: Point) -> Scalar:
         hessian = hessian_within(field, x, self.span)
-        sigma = self._at(x)
+        sigma = self.sigma_at(x)
         if sigma.ndim < 2:
             return jnp.sum(sigma**2 * jnp.diagonal(hessian))
         return jnp.trace(sigma @ sigma.T @ hessian)
@@ -53,7 +53,7 @@ class WeightedTrace(AbstractOperator):
         return sampler(columns, min(batch, columns), sizes=sizes, key=key)
 
     def jets(self, x: Point, drawn: AbstractDirections) -> tuple[Jets, ...]:
-        over, sigma, factor = extent(self.span, x.size), self._at(x), 1.0
+        over, sigma, factor = extent(self.span, x.size), self.sigma_at(x), 1.0
         if sigma.ndim == 0:
             # The directions stay as they are, one set for all points.
             moved, factor = drawn, sigma**2
@@ -66,5 +66,5 @@ class WeightedTrace(AbstractOperator):
             moved = DenseDirections(drawn.vectors * sigma, drawn.weights)
         return (Jets(one_by_one(moved.embedded(over, x.size)), drawn.weights, (2,), factor),)
 
-    def _at(self, x: Point) -> Factor:
+    def sigma_at(self, x: Point) -> Factor:
         return self.sigma(x) if callable(self.sigma) else jnp.asarray(self.sigma, x.dtype)
