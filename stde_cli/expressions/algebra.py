@@ -16,6 +16,7 @@ from stde_cli.expressions.nodes import (
     Derivative,
     Divide,
     Entry,
+    Extreme,
     Function,
     GradientEntry,
     Multiply,
@@ -225,6 +226,8 @@ def rebuild(node: Node, swap: Callable[[Node], Node]) -> Node:
             return replace(node, arguments=tuple(map(swap, arguments)))
         case Sum(index, bounds, body):
             return sum_over(index, bounds, swap(body))
+        case Extreme(body=body):
+            return replace(node, body=swap(body))
     raise Refused(node, "a derivative over an index cannot be differentiated again")
 
 
@@ -254,11 +257,13 @@ def with_coordinate(node: Node, position: int, value: Node) -> Node:
 def is_kinked(node: Node) -> bool:
     """Whether max, min or abs of something that moves with the point is in it."""
     return any(
-        isinstance(part, Function)
-        and part.name in ("abs", "min", "max")
+        (isinstance(part, Extreme) or (isinstance(part, Function) and part.name in _KINKED))
         and contains(part, (Coordinate, Entry))
         for part in node.walk()
     )
+
+
+_KINKED = ("abs", "min", "max")
 
 
 def differentiate(node: Node, position: int, layout: Layout) -> Node:
@@ -281,6 +286,8 @@ def differentiate(node: Node, position: int, layout: Layout) -> Node:
             return partial((position,), layout, node.column)
         case Partial(coordinates):
             return partial((*coordinates, position), layout, node.column)
+        case Extreme():
+            raise Refused(node, f"{node.name} over an index cannot be differentiated")
         case Derivative() | GradientEntry():
             raise Refused(
                 node, f"{node_word(node)} cannot be differentiated", "write it out in partials of u"

@@ -23,6 +23,7 @@ from stde_cli.expressions.nodes import (
     Derivative,
     Divide,
     Entry,
+    Extreme,
     Function,
     GradientEntry,
     IndexList,
@@ -159,12 +160,17 @@ class Reading:
                 return _FUNCTIONS[name](*map(self.value, arguments))
             case Sum():
                 return self.known[node] if node in self.known else self._sum(node)
+            case Extreme(name):
+                if node in self.known:
+                    return self.known[node]
+                terms = self.terms(node)
+                return jnp.max(terms, axis=0) if name == "max" else jnp.min(terms, axis=0)
             case GradientEntry(field, index):
                 return self.lanes[index].take(self._gradient(field), 0)
         raise TypeError(type(node).__name__)
 
-    def terms(self, node: Sum) -> Array:
-        """The terms of a sum, along the first axis."""
+    def terms(self, node: Sum | Extreme) -> Array:
+        """What is summed or compared, along the first axis."""
         start, stop = node.bounds
         values = self.bound(node.index, Lane(start, stop, self.depth)).value(node.body)
         return jnp.broadcast_to(values, (stop - start, *values.shape[1:]))

@@ -5,8 +5,9 @@ sums, a handful of numbers however many entries a point has. Each atom is then d
 moved, in its own way, and E by the chain rule.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -21,11 +22,20 @@ from stde_cli.expressions.algebra import window
 from stde_cli.expressions.evaluation import Lane, Reading, as_arrays
 from stde_cli.expressions.gathering import gather
 from stde_cli.expressions.layout import Layout
-from stde_cli.expressions.nodes import Coordinate, Entry, Node, Parameter, Sum, free, index_lists
+from stde_cli.expressions.nodes import (
+    Coordinate,
+    Entry,
+    Extreme,
+    Node,
+    Parameter,
+    Sum,
+    free,
+    index_lists,
+)
 from stde_cli.expressions.parser import parse
 from stde_cli.system.types import Point, RestrictedField, Scalar
 
-Atom: TypeAlias = Coordinate | Sum
+Atom: TypeAlias = Coordinate | Sum | Extreme
 Triple: TypeAlias = tuple[Scalar, Float[Array, " over"], Scalar]
 """A value, its gradient and its Laplacian over some coordinates."""
 
@@ -129,7 +139,7 @@ def _atoms(node: Node) -> tuple[Atom, ...]:
     found: dict[Atom, None] = {}
 
     def visit(part: Node) -> None:
-        if isinstance(part, Coordinate) or (isinstance(part, Sum) and not free(part)):
+        if isinstance(part, Coordinate) or (isinstance(part, Sum | Extreme) and not free(part)):
             found[part] = None
             return
         for child in part.children:
@@ -150,16 +160,25 @@ def _is_window_sum(node: Sum) -> bool:
 def _triple(node: Node, at: Reading, over: range) -> Triple:
     """The value, gradient and Laplacian of a closed expression."""
     atoms = _atoms(node)
-    triples = [_atom_triple(atom, at, over) for atom in atoms]
-    values = jnp.array([v for v, _, _ in triples], at.x.dtype)
 
     def function(z: Float[Array, " atoms"]) -> Scalar:
         known: dict[Node, Array] = dict(zip(atoms, z, strict=True))
         return Reading(at.layout, at.parameters, at.x, known=known).value(node)
 
+    return _composed(function, [_atom_triple(atom, at, over) for atom in atoms], at.x, over)
+
+
+def _composed(
+    function: Callable[[Float[Array, " arguments"]], Scalar],
+    triples: Sequence[Triple],
+    x: Point,
+    over: range,
+) -> Triple:
+    """The triple of a function of others, by the chain rule."""
+    values = jnp.array([v for v, _, _ in triples], x.dtype)
     value = function(values)
-    if not atoms:
-        return value, jnp.zeros(len(over), at.x.dtype), jnp.zeros_like(value)
+    if not triples:
+        return value, jnp.zeros(len(over), x.dtype), jnp.zeros_like(value)
     slopes, curvatures = jax.grad(function)(values), jax.hessian(function)(values)
     gradients = jnp.stack([g for _, g, _ in triples])
     laplacians = jnp.stack([lap for _, _, lap in triples])
@@ -173,6 +192,8 @@ def _atom_triple(atom: Atom, at: Reading, over: range) -> Triple:
         if atom.position in over:
             gradient = gradient.at[atom.position - over.start].set(1)
         return at.x[atom.position], gradient, jnp.zeros((), at.x.dtype)
+    if isinstance(atom, Extreme):
+        return _extreme_triple(atom, at, over)
     if not _is_window_sum(atom):
         return _dense_triple(atom, at, over)
     return _sum_triple(atom, at, over)
@@ -188,6 +209,33 @@ def _dense_triple(node: Node, at: Reading, over: range) -> Triple:
     y = at.x[span]
     value, gradient = jax.value_and_grad(function)(y)
     return value, gradient, jnp.trace(jax.hessian(function)(y))
+
+
+def _extreme_triple(node: Extreme, at: Reading, over: range) -> Triple:
+    """That of the term which is the largest, or the smallest: what happens at a kink is left out.
+
+    Where several are, it is the first of them.
+    """
+    terms = at.terms(node)
+    best = jnp.argmax(terms) if node.name == "max" else jnp.argmin(terms)
+    inner = at.bound(node.index, Lane(0, 0, 0, node.bounds[0] + best[None]))
+    entries, atoms = window(node.body, node.index), _atoms(node.body)
+    first = at.layout.family_range.start
+
+    def entry_triple(entry: Entry) -> Triple:
+        place = first + inner.numbers(entry)[0] - over.start
+        place = jnp.where(place < 0, len(over), place)
+        one = jnp.zeros(len(over), at.x.dtype).at[place].set(1, mode="drop")
+        return inner.value(entry)[0], one, jnp.zeros((), at.x.dtype)
+
+    def function(z: Float[Array, " arguments"]) -> Scalar:
+        known: dict[Node, Array] = {e: z[k][None] for k, e in enumerate(entries)}
+        known |= dict(zip(atoms, z[len(entries) :], strict=True))
+        return jnp.ravel(replace(inner, known=known).value(node.body))[0]
+
+    triples = [entry_triple(entry) for entry in entries]
+    triples += [_atom_triple(atom, at, over) for atom in atoms]
+    return _composed(function, triples, at.x, over)
 
 
 def _sum_triple(node: Sum, at: Reading, over: range) -> Triple:
@@ -301,6 +349,8 @@ class _Restriction:
     def atom(self, atom: Atom) -> Moving:
         if isinstance(atom, Coordinate):
             return self.coordinate(atom)
+        if isinstance(atom, Extreme):
+            return self.extreme(atom)
         if not _is_window_sum(atom):
             return self.whole(atom)
         if not window(atom.body, atom.index) and not _atoms(atom.body):
@@ -313,7 +363,7 @@ class _Restriction:
         pull = self.directions.at(jnp.array([atom.position]))[:, 0]
         return lambda s: here + s @ pull
 
-    def whole(self, atom: Sum) -> Moving:
+    def whole(self, atom: Sum | Extreme) -> Moving:
         def value(s: Array) -> Array:
             x = self.directions.displace(self.at.x, s)
             return Reading(self.at.layout, self.at.parameters, x).value(atom)
@@ -350,6 +400,36 @@ class _Restriction:
             return moved
         rest = at.value(atom) - moved(jnp.zeros(directions.weights.size, at.x.dtype))
         return lambda s: rest + moved(s)
+
+    def extreme(self, atom: Extreme) -> Moving:
+        """The best of the terms that stay, found once, and of those that move."""
+        at, directions, (start, stop) = self.at, self.directions, atom.bounds
+        entries, first = window(atom.body, atom.index), at.layout.family_range.start
+        touched = None if _atoms(atom.body) else self.touched(entries, start, stop, first)
+        if touched is None:
+            return self.whole(atom)
+        numbers, counts = touched
+        inner = at.bound(atom.index, Lane(start, stop, 0, numbers))
+        stays = jnp.ones(stop - start, bool)
+        stays = stays.at[jnp.where(counts, numbers - start, stop - start)].set(False, mode="drop")
+        is_max = atom.name == "max"
+        worst, better = (-jnp.inf, jnp.maximum) if is_max else (jnp.inf, jnp.minimum)
+        staying = jnp.where(stays, at.terms(atom), worst)
+        rest = jnp.max(staying) if is_max else jnp.min(staying)
+        still = [inner.value(entry) for entry in entries]
+        pulls = [directions.at(first + inner.numbers(entry)) for entry in entries]
+
+        def moved(s: Array) -> Array:
+            known: dict[Node, Array] = {
+                entry: here + s @ pull
+                for entry, here, pull in zip(entries, still, pulls, strict=True)
+            }
+            values = replace(inner, known=known).value(atom.body)
+            # One after another: comparing two is what every kind of differentiation knows.
+            listed = [jnp.where(counts[k], values[k], worst) for k in range(numbers.size)]
+            return reduce(better, listed, rest)
+
+        return moved
 
     def touched(
         self, entries: tuple[Entry, ...], start: int, stop: int, first: int

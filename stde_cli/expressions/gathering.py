@@ -16,6 +16,7 @@ from stde_cli.expressions.nodes import (
     Add,
     Coordinate,
     Entry,
+    Extreme,
     IndexList,
     Multiply,
     Node,
@@ -67,7 +68,7 @@ class _Gatherer:
     sums: int = 0
 
     def gather(self, node: Node) -> Node:
-        if isinstance(node, Sum) or not node.children:
+        if isinstance(node, Sum | Extreme) or not node.children:
             return node
         node = rebuild(node, self.gather)
         if not isinstance(node, Add) or len(node.terms) < _FEWEST:
@@ -101,7 +102,7 @@ class _Gatherer:
             case Power(base, exponent):
                 # Whole powers are products: the number counts.
                 return Power, self.kind(base, slots), exponent
-            case Sum() | Entry() | Coordinate() | Parameter():
+            case Sum() | Extreme() | Entry() | Coordinate() | Parameter():
                 return node
         name = getattr(node, "name", None)
         return type(node), name, tuple(self.kind(child, slots) for child in node.children)
@@ -153,7 +154,7 @@ class _Gatherer:
                 return replace(node, places=tuple(_place(slot()) for _ in places))
             case Power(base, exponent):
                 return replace(node, base=self.fill(base, slot), exponent=exponent)
-            case Sum() | Entry() | Coordinate() | Parameter():
+            case Sum() | Extreme() | Entry() | Coordinate() | Parameter():
                 return node
         return rebuild(node, lambda part: self.fill(part, slot))
 

@@ -143,6 +143,16 @@ class Sum(Node):
 
 
 @dataclass(frozen=True)
+class Extreme(Node):
+    """The largest or the smallest `body` over an index within bounds; it is free of others."""
+
+    name: str
+    index: str
+    bounds: Bounds
+    body: Node
+
+
+@dataclass(frozen=True)
 class GradientEntry(Node):
     """Entry number `index` of the gradient, over `Layout.space`, of a field with u held fixed."""
 
@@ -282,7 +292,7 @@ def free(node: Node) -> frozenset[str]:
             return frozenset({index})
         case Parameter(places=places):
             return frozenset(place.index for place in places if place.index)
-        case Sum(index, _, body) | Drift(index, body):
+        case Sum(index, _, body) | Drift(index, body) | Extreme(index=index, body=body):
             return free(body) - {index}
         case SumOfPartials(indices=indices, targets=targets, coefficient=coefficient):
             found = free(coefficient) | {target.index for target in targets}
@@ -337,6 +347,8 @@ def render(node: Node) -> str:
             return f"{name}({', '.join(map(render, arguments))})"
         case Sum(index, (start, stop), body):
             return f"sum({index}={start + 1}..{stop}, {render(body)})"
+        case Extreme(name, index, (start, stop), body):
+            return f"{name}({index}={start + 1}..{stop}, {render(body)})"
         case GradientEntry(field, index):
             return f"grad({render(field)})[{index}]"
         case Derivative():

@@ -24,6 +24,7 @@ from stde_cli.expressions.nodes import (
     Derivative,
     Drift,
     Entry,
+    Extreme,
     GradientEntry,
     GradNorm2,
     IndexList,
@@ -46,10 +47,28 @@ _MOST_NODES = 5_000
 
 
 def _sum(reader: Reader, tree: ast.Call) -> Node:
+    used, body = _over_index(reader, tree)
+    return sum_over(used.lane, used.bounds, body)
+
+
+def _extreme(reader: Reader, tree: ast.Call) -> Node:
+    used, body = _over_index(reader, tree)
+    name = ast.unparse(tree.func)
+    if contains(body, (Derivative, Source, Unknown)):
+        raise reader.fault(tree, f"{name} over an index takes functions of the point alone")
+    if free(body) - {used.lane}:
+        why = f"{name} over an index cannot stand within a sum whose index it uses"
+        raise reader.fault(tree, why)
+    return Extreme(name, used.lane, used.bounds, body, column=reader.column(tree))
+
+
+def _over_index(reader: Reader, tree: ast.Call) -> tuple[Range, Node]:
+    """An index and what is said for each of its numbers: of sum(i, ...), max(i, ...)."""
     reader.count(tree, 2)
-    index = tree.args[0]
+    index, word = tree.args[0], ast.unparse(tree.func)
     if not isinstance(index, ast.Name):
-        raise reader.fault(index, "the first argument of sum must be an index", "write sum(i, ...)")
+        why = f"the first argument of {word} must be an index"
+        raise reader.fault(index, why, f"write {word}(i, ...)")
     name = index.id
     if name in reader.scope.indices:
         raise reader.fault(index, f"the index {name} is in use already", "take another")
@@ -61,13 +80,15 @@ def _sum(reader: Reader, tree: ast.Call) -> Node:
         body = reader.scalar(tree.args[1])
     if not used.used:
         raise reader.fault(
-            index, f"the index {name} is not used", f"write x[{name}] within the sum"
+            index, f"the index {name} is not used", f"write x[{name}] within the {word}"
         )
     start, stop = used.bounds
     if start >= stop:
-        raise reader.fault(tree, f"the sum over {name} has no term", "offsets exceed the vectors")
+        raise reader.fault(
+            tree, f"the {word} over {name} has no term", "offsets exceed the vectors"
+        )
     _check_lengths(reader, tree, used)
-    return sum_over(used.lane, (start, stop), body)
+    return used, body
 
 
 def _check_lengths(reader: Reader, tree: ast.Call, used: Range) -> None:
@@ -312,6 +333,8 @@ def _diff(reader: Reader, tree: ast.Call) -> Node:
 
 OPERATORS: dict[str, Operator] = {
     "sum": _sum,
+    "max": _extreme,
+    "min": _extreme,
     "dot": _dot,
     "norm2": _norm2,
     "partial": _partial,

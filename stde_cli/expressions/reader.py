@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from stde_cli.expressions.algebra import add, call, divide, multiply, negative, power, sum_over
-from stde_cli.expressions.layout import FUNCTIONS
+from stde_cli.expressions.layout import FUNCTIONS, is_reserved
 from stde_cli.expressions.nodes import Node, Number, Parameter, Place
 from stde_cli.expressions.scope import Scope, Vector
 from stde_cli.expressions.syntax import Text, chain_of
@@ -187,7 +187,7 @@ class Reader:
         for argument in tree.args:
             if isinstance(argument, ast.Starred):
                 raise self.fault(argument, _REFUSED_SYNTAX[ast.Starred])
-        if name in FUNCTIONS:
+        if name in FUNCTIONS and not self._is_over_index(tree, name):
             self.count(tree, FUNCTIONS[name])
             column = self.column(tree)
 
@@ -196,6 +196,16 @@ class Reader:
 
             return self.combine(tree, build, *tree.args)
         return self.operators[name](self, tree)
+
+    def _is_over_index(self, tree: ast.Call, name: str) -> bool:
+        """Whether this is max(i, x[i]) and not max(a, b)."""
+        if name not in self.operators or len(tree.args) != 2:
+            return False
+        first, body = tree.args
+        if not isinstance(first, ast.Name) or is_reserved(first.id):
+            return False
+        used = any(isinstance(n, ast.Name) and n.id == first.id for n in ast.walk(body))
+        return used and first.id not in self.scope.known()
 
     def _nearest_function(self, name: str) -> str:
         spelled = {"ln": "log", "arcsinh": "log", "atan": "arctan", "fabs": "abs", "pow": "**"}
