@@ -14,7 +14,7 @@ class Diffusion(AbstractDomain):
     """A range of time times the whole space, with points where a diffusion from one point comes.
 
     The value of a parabolic equation at (t_w, x_w) is an average over paths that leave x_w at t_w
-    ([STDE] section 5.2; Beck, E, Jentzen 2017; Raissi 2018). A point has the time t, uniform over
+    ([STDE] section 5.2; Beck et al. 2019; Raissi 2018). A point has the time t, uniform over
     the range or denser near t_w, and x as the process has it after |t - t_w|: x_w itself at t_w. In
     many dimensions other points say little of that value: the distance from x_w of all but a few
     points of a ball or of a Gaussian is that of its rim.
