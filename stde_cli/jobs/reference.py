@@ -15,7 +15,7 @@ from stde_cli.problem import references
 from stde_cli.problem.references import Reference
 from stde_cli.runs.cache import Cache
 
-_OF_POINTS = ("solution", "lift", "constraint")
+_NOT_SEEN = ("solution", "lift", "reference")
 """Keys of a PDE from text that no solver looks at."""
 
 
@@ -86,7 +86,7 @@ def _key(config: DictConfig) -> dict[str, Any] | None:
     text = pde["_target_"] == "stde_cli.Symbolic"
     return {
         "version": references.VERSION,
-        "pde": {key: value for key, value in pde.items() if not text or key not in _OF_POINTS},
+        "pde": {key: value for key, value in pde.items() if not text or key not in _NOT_SEEN},
         "dim": config.dim,
         "seed": None if text else config.seed,
         "method": config.reference.method,

@@ -25,6 +25,7 @@ from stde_cli.config.build import (
     configured_jax,
     refusing,
 )
+from stde_cli.jobs.reference import find_reference
 from stde_cli.objective.at_point import far_from_point, value_at_point
 from stde_cli.objective.metrics import Evaluator
 from stde_cli.runs.directory import RunDirectory
@@ -174,6 +175,7 @@ def _run(
             if extended:
                 console.line(_about_schedule(config, built, done))
             stop = Stop(interrupts, checkpoints, run.path)
+            reference = _reference(config, console, stop)
             console.stage("compiling")
             executable = _compile(config, built, shapes, record, restored=state is not None)
             if state is None:
@@ -185,7 +187,9 @@ def _run(
                 console.line(f"warning: {far}")
             problem = built.problem
             evaluator = Evaluator(problem.residual, problem.points)
-            events = _events(config, built, evaluator, checkpoints, record, tracker, console, stop)
+            events = _events(
+                config, built, evaluator, reference, checkpoints, record, tracker, console, stop
+            )
             console.stage(f"training from step {done}")
             for chunk in advance(
                 executable,
@@ -199,7 +203,7 @@ def _run(
                     event(chunk)
             checkpoints.save(state)
             console.stage(f"evaluating on {config.evaluation.points} points")
-            _evaluate(config, built, evaluator, state, summary, stop)
+            _evaluate(config, built, evaluator, reference, state, summary, stop)
     return summary
 
 
@@ -207,6 +211,7 @@ def _events(
     config: DictConfig,
     built: Built,
     evaluator: Evaluator,
+    reference: float | None,
     checkpoints: Checkpoints,
     record: "_Record",
     tracker: Tracker,
@@ -221,6 +226,7 @@ def _events(
         every=config.evaluation.every or max(1, steps // 10),
         until=steps,
         points=config.evaluation.monitor_points,
+        reference=reference,
         key=built.keys.test,
     )
     report = Report(
@@ -361,10 +367,21 @@ def _first_state(
     return state
 
 
+def _reference(config: DictConfig, console: RunConsole, stop: Stop) -> float | None:
+    """What a solver says of the value at the point, where one is asked. Training never sees it."""
+    if config.reference.method == "none":
+        return None
+    console.stage("finding the reference value")
+    found = find_reference(config, stop.before_the_first_step).reference
+    console.line(f"reference value {found.value:.9g} ± {found.error:.1e}, by {found.method}")
+    return found.value
+
+
 def _evaluate(
     config: DictConfig,
     built: Built,
     evaluator: Evaluator,
+    reference: float | None,
     state: TrainerState,
     summary: Summary,
     stop: Stop,
@@ -378,7 +395,7 @@ def _evaluate(
     errors = evaluator.errors(state.ansatz, points.points, key=keys.test, between=between)
     if errors:
         summary.rel_l1_error, summary.rel_l2_error, summary.trivial_rel_l2_error = errors
-    wanted = value_at_point(state.ansatz, built.problem.pde)
+    wanted = value_at_point(state.ansatz, built.problem.pde, reference)
     if wanted:
         summary.value_at_point = wanted.value_at_point
         summary.reference_at_point = wanted.reference_at_point

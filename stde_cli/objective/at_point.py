@@ -36,11 +36,18 @@ def reference_at(pde: AbstractPDE) -> float | None:
     return pde.reference
 
 
-def value_at_point(field: ScalarField, pde: AbstractPDE) -> AtPoint | None:
-    """None where no value is wanted."""
+def value_at_point(
+    field: ScalarField, pde: AbstractPDE, reference: float | None = None
+) -> AtPoint | None:
+    """None where no value is wanted.
+
+    Args:
+        reference: what is true there, as a solver found it; None: as the PDE says.
+    """
     if pde.value_at is None:
         return None
-    value, reference = float(_at(field, pde.value_at)), reference_at(pde)
+    value = float(_at(field, pde.value_at))
+    reference = reference_at(pde) if reference is None else reference
     error = abs(value / reference - 1) if reference else None
     return AtPoint(value, reference, error)
 

@@ -119,11 +119,19 @@ class Monitor:
     """
 
     def __init__(
-        self, evaluator: Evaluator, stop: Stop, *, every: int, until: int, points: int, key: PRNGKey
+        self,
+        evaluator: Evaluator,
+        stop: Stop,
+        *,
+        every: int,
+        until: int,
+        points: int,
+        reference: float | None = None,
+        key: PRNGKey,
     ):
         self.every = every
         self._evaluator, self._stop, self._until = evaluator, stop, until
-        self._points, self._key = points, key
+        self._points, self._reference, self._key = points, reference, key
         self.errors: Errors | None = None
         self.at_point: AtPoint | None = None
         self.fresh = False
@@ -132,7 +140,8 @@ class Monitor:
         # The last step has the final evaluation.
         self.fresh = chunk.step % self.every == 0 and chunk.step < self._until
         if self.fresh:
-            self.at_point = value_at_point(chunk.state.ansatz, self._evaluator.residual.pde)
+            pde = self._evaluator.residual.pde
+            self.at_point = value_at_point(chunk.state.ansatz, pde, self._reference)
             try:
                 self.errors = self._evaluator.errors(
                     chunk.state.ansatz,
