@@ -37,6 +37,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("solve --mu", "--multirun"),
         ("solve --cfg j", "job"),
         ("bench --cfg=j", "--cfg=job"),
+        ("reference reference=pi", "reference=picard"),
         ("resume ru", "runs/one :directories"),
         ("resume --", "--help --trust"),
         ("evaluate ru", "runs/one :directories"),

@@ -12,14 +12,11 @@ from stde_cli.system.prng import make_key
 
 def pde(dim: int, residual: str, *, x: Any = 0.0, end: float = 0.3, **given: Any) -> Symbolic:
     """An equation in t and x1, ..., wanted at (end, x), or at (0, x) where it ends with data."""
-    return Symbolic(
-        dim,
-        coordinates={"t": [0, end], "x": {"gaussian": 1}},
-        residual=residual,
-        value_at={"t": end if "initial" in given else 0, "x": x},
-        key=make_key(0),
-        **given,
-    )
+    text: dict[str, Any] = {
+        "coordinates": {"t": [0, end], "x": {"gaussian": 1}},
+        "value_at": {"t": end if "initial" in given else 0, "x": x},
+    }
+    return Symbolic(dim, residual=residual, key=make_key(0), **text | given)
 
 
 def structure(dim: int, residual: str, **given: Any) -> Structure:

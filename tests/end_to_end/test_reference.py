@@ -1,0 +1,43 @@
+"""stde reference: the value, where it is kept, and what a run makes of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stde_cli.runs.cache import Cache
+from tests.end_to_end.command import in_process
+
+ASKED = ("reference", "pde=semilinear_heat", "dim=10", "reference.out=found.json")
+
+
+def test_a_value_is_found_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    first = in_process(*ASKED, capsys=capsys).check()
+    assert first.out.startswith("value    0.46954987")
+    assert "radial" in first.out
+    assert "before" not in first.out
+    found = json.loads(Path("found.json").read_text())
+    assert set(found) == {"value", "error", "method", "seconds"}
+    assert abs(found["value"] - 0.469550) < 5.1e-7
+    # What is known of it changes nothing.
+    again = in_process(*ASKED, "pde.reference=null", capsys=capsys).check()
+    assert "(found before)" in again.out
+    assert json.loads(Path("found.json").read_text()) == found
+    (kept,) = (tmp_path / "cache").rglob("*.json")
+    kept.write_text(kept.read_text().replace('"error"', '"err'))
+    assert "before" not in in_process(*ASKED, capsys=capsys).check().out
+    assert json.loads(kept.read_text())["value"] == pytest.approx(found["value"], abs=1e-9)
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    Cache("references").put({"a": 1}, {"b": 2})
+    assert Cache("references").get({"a": 1}) is None
