@@ -264,3 +264,24 @@ def test_every_pde_of_the_library_trains(
     assert (summary["status"], summary["steps"]) == ("finished", 2)
     assert np.isfinite(summary["loss"])
     assert np.isfinite(summary["rel_l2_error"])
+
+
+def test_the_value_at_the_wanted_point_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = ("solve", "pde=hjb_lin", "dim=4", "estimator.batch=4", "steps=20", *CHEAP)
+    told = in_process(*typed, "run_dir=run", capsys=capsys)
+    assert told.status == 0, told.err
+    for text in ("(off by ", "u at the wanted point", "reference there", "relative error there"):
+        assert text in told.out
+    summary = RunDirectory.open(tmp_path / "run").read_summary()
+    assert summary.value_at_point is not None
+    assert summary.reference_at_point == 1
+    assert summary.rel_error_at_point == pytest.approx(abs(summary.value_at_point - 1))
+    logged = [
+        row["value_at_point"] for row in read_metrics(tmp_path / "run") if "rel_l2_error" in row
+    ]
+    assert len(logged) == 9
+    again = in_process("evaluate", "run", "--points", "16", capsys=capsys)
+    assert f"{summary.value_at_point:.6g}" in again.out
