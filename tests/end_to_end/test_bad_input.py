@@ -230,7 +230,6 @@ def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Pa
         ("doctor now", ["now"]),
         ("reproduce", ["TABLE", "table1"]),
         ("reproduce table33", ["TABLE=table33", "table3"]),
-        ("reproduce table7", ["TABLE=table7", "in time", "not in the library yet"]),
         ("reproduce table1 scale=huge", ["scale=huge", "smoke, cpu, paper"]),
         ("reproduce table1 recipe=best", ["recipe=best", "published, accurate"]),
         ("reproduce table1 reproduce.rows=[x]", ["reproduce.rows=x", "forward_laplacian"]),

@@ -73,11 +73,11 @@ def test_every_published_figure_has_its_cell(name: str) -> None:
         for column in table.columns.paper
         if (printed := table.printed(row, figure, column))
     ]
-    # The one figure that no row here trains for.
+    # What no row here trains for: PyTorch is measured alone.
     lines = [
         (line["metric"], line["value"])
         for line in published(table.number)
-        if not (line["method"] == "sdgd_backward_pytorch" and line["metric"] == "rel_l2_error")
+        if not (line["method"] == "sdgd_backward_pytorch" and "error" in line["metric"])
         and line["metric"] in table.figures
     ]
     assert sorted(found) == sorted(lines)

@@ -211,11 +211,19 @@ def _notes(
         seeds = "one seed" if scale.seeds == 1 else f"{scale.seeds} seeds"
         steps = f"{table.in_steps.get('paper', 10_000):,}"
         yield f"Training: {scale.steps:,} steps, {seeds} (published: {steps} steps, 5 seeds)."
+    size = table.in_size.get(scale.name)
+    if size:
+        published = [o for o in table.problem if _key(o) in map(_key, size)]
+        yield f"Size: {' '.join(size)} (published: {' '.join(published)})."
     absent = [c for c in table.columns.paper if c not in scale.columns]
     if absent:
         headings = ", ".join(_heading(table, column) for column in absent)
         yield f"Left out of the paper's columns: {headings}."
-    if scale.recipe == "accurate":
+    own = table.recipes.get(scale.recipe)
+    if own is not None:
+        if own.note:
+            yield own.note
+    elif scale.recipe == "accurate":
         yield (
             "recipe=accurate: the rows of this tool alone, with a guess by least squares, whose "
             "polynomials know which coordinates are neighbours: that is knowledge of the benchmark."
@@ -225,3 +233,7 @@ def _notes(
             cell = f"{place.cell.row}, {place.cell.column}"
             yield f"{cell}: {result.status}: {result.reason}."
     yield from table.notes
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0]

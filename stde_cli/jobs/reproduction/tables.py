@@ -13,17 +13,18 @@ from stde_cli.config.composition import config_directory
 from stde_cli.jobs.reproduction.cells import BENCH, SOLVE, Cell
 from stde_cli.system.errors import UsageError
 
-Figure: TypeAlias = Literal["speed_it_per_s", "memory_mb", "rel_l2_error", "parameters"]
+Figure: TypeAlias = Literal[
+    "speed_it_per_s", "memory_mb", "rel_l2_error", "rel_l1_error_at_point", "parameters"
+]
 HEADINGS: Mapping[Figure, str] = {
     "speed_it_per_s": "steps a second",
     "memory_mb": "peak memory, MB",
     "rel_l2_error": "relative L2 error",
+    "rel_l1_error_at_point": "relative error of the value at the point",
     "parameters": "parameters",
 }
 MEASURED: frozenset[Figure] = frozenset(("speed_it_per_s", "memory_mb"))
 """By `stde bench`; the others by `stde solve`."""
-UNWRITTEN = ("table7", "table8", "table9")
-"""Values at a point of equations in time, which the library does not hold yet."""
 
 
 class _Data(BaseModel):
@@ -62,6 +63,14 @@ class Columns(_Data):
         return (f"{self.key}={column}",) if self.variants is None else self.variants[str(column)]
 
 
+class Recipe(_Data):
+    """How a table is trained, where it is not as all tables are."""
+
+    overrides: tuple[str, ...] = ()
+    note: str = ""
+    """What it rests on, below the table."""
+
+
 class PaperTable(_Data):
     """A table of [STDE]."""
 
@@ -73,6 +82,10 @@ class PaperTable(_Data):
     published: Mapping[str, str] = {}
     in_steps: Mapping[str, int] = {}
     """Steps of training at a scale, where they are not those of all tables."""
+    in_size: Mapping[str, tuple[str, ...]] = {}
+    """Overrides of every cell at a scale, where what was published is too large for it."""
+    recipes: Mapping[str, Recipe] = {}
+    """By the name of the recipe."""
     columns: Columns
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
@@ -137,9 +150,6 @@ def load(name: str) -> PaperTable:
         UsageError: there is none.
     """
     place = config_directory() / "reproduce" / f"{name}.yaml"
-    if name in UNWRITTEN:
-        why = "its equations in time, and their values at a point, are not in the library yet"
-        raise UsageError("TABLE", name, why, f"choose from {', '.join(names())}")
     if name not in names():
         raise UsageError("TABLE", name, "no such table", f"choose from {', '.join(names())}")
     return PaperTable.model_validate(yaml.safe_load(place.read_text()))
@@ -160,8 +170,8 @@ def cells_of(table: PaperTable, scale: Scale) -> list[Cell]:
     bench, solve = [], []
     for row, column in places:
         figures = frozenset(table.figures_of(row))
-        common = [*table.problem, *scale.recipe_overrides, *row.problem]
-        common += table.columns.overrides(column)
+        common = [*table.problem, *_recipe(table, scale), *row.problem]
+        common += [*table.columns.overrides(column), *table.in_size.get(scale.name, ())]
         where = {"row": row.name, "column": column}
         name = _slug(f"{row.name}-{column}")
         if figures & MEASURED:
@@ -175,6 +185,11 @@ def cells_of(table: PaperTable, scale: Scale) -> list[Cell]:
                 command = (SOLVE, *_last_of_each(arguments))
                 solve.append(Cell(f"{name}-seed{seed}", command, **where))
     return [*bench, *solve]
+
+
+def _recipe(table: PaperTable, scale: Scale) -> tuple[str, ...]:
+    own = table.recipes.get(scale.recipe)
+    return scale.recipe_overrides if own is None else own.overrides
 
 
 def rows_at(table: PaperTable, scale: Scale) -> list[Row]:

@@ -10,7 +10,12 @@ from stde_cli.jobs.reproduction.cells import DONE, Cell, Result
 from stde_cli.runs.reporting.tables import Column, Table, figure, shown
 from stde_cli.runs.tracking.console import LiveView, duration, screen
 
-_SHOWN = {"speed_it_per_s": "{} steps/s", "memory_mb": "{} MB", "rel_l2_error": "error {}"}
+_SHOWN = {
+    "speed_it_per_s": "{} steps/s",
+    "memory_mb": "{} MB",
+    "rel_l2_error": "error {}",
+    "rel_l1_error_at_point": "error at the point {}",
+}
 
 
 class View(LiveView):
