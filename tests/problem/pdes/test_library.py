@@ -207,6 +207,7 @@ def test_what_has_no_solution_has_a_value_that_is_wanted(name: str, float64: Non
         np.testing.assert_allclose(jax.vmap(pde.lift)(ends), jax.vmap(pde.time.data)(ends))
     entries = config.pde.get("reference", [])
     for entry in entries if isinstance(entries, ListConfig) else [entries]:
-        known = library(name, f"dim={entry.when.dim}")[1]
-        assert known.reference == entry.value
-        assert library(name, f"dim={entry.when.dim}", "pde.parameters.T=0.7")[1].reference is None
+        dim = f"dim={entry.when.dim}"
+        assert library(name, dim)[1].reference == entry.value
+        for elsewhere in ("pde.parameters.T=0.7", "pde.value_at.t=0.1", "pde.value_at.x=1"):
+            assert library(name, dim, elsewhere)[1].reference is None
