@@ -21,7 +21,7 @@ from jaxtyping import PyTree
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from stde_cli.ansatz.networks import OfFeatures, standardised
+from stde_cli.ansatz.networks import OfFeatures, redundant, standardised
 from stde_cli.config.targets import BESIDE_ARGUMENTS, GROUPS
 from stde_cli.estimators import Exact
 from stde_cli.expressions import Field
@@ -307,7 +307,12 @@ def _features(config: DictConfig, pde: AbstractPDE) -> tuple[Field, ...] | None:
     of = config.network.get("of")
     if of is None:
         return None
-    return tuple(pde.field(text, where=f"network.of[{k}]") for k, text in enumerate(of))
+    found = tuple(pde.field(text, where=f"network.of[{k}]") for k, text in enumerate(of))
+    place = redundant(found, pde.domain, key=jax.random.key(0))
+    if place is not None:
+        why = "is a constant, or a linear function of those before it"
+        raise UsageError(f"network.of[{place}]", of[place], why, "leave it out")
+    return found
 
 
 def _maker(config: DictConfig, group: str) -> Callable[..., Any]:

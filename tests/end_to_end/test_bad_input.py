@@ -60,6 +60,7 @@ SOLVE = [
     ),
     ("network.of=[]", ["network.of=[]", "must hold 1 or more"]),
     ("network.of=x1", ["network.of=x1", "must be a list"]),
+    ("dim=6 network.of=[x1,2,x2]", ["network.of[1]=2", "a constant", "leave it out"]),
     ("dim=1 pde/solution=three_body estimator.batch=1", ["dim=1", "three_body needs 3"]),
     ("dim=8 estimator.batch=9", ["estimator.batch=9", "dim=8", "estimator.batch=8"]),
     ("pde=kdv_1d estimator.batch=16", ["estimator.batch=16", "dim=2"]),

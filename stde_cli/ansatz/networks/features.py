@@ -1,10 +1,12 @@
 """A network of a few functions of the point, in place of its coordinates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from stde_cli.autodiff.directions import AbstractDirections
@@ -15,6 +17,8 @@ from stde_cli.system.types import Point, PRNGKey, RestrictedField, Scalar, Scala
 
 _SAMPLES, _TOGETHER = 1024, 64
 """Points that tell the features' scales, and how many of them are there at once."""
+_ALIKE = 1e-5
+"""What a feature must vary by, once those before it are taken out: single precision has less."""
 
 
 class Untrained(eqx.Module):
@@ -88,3 +92,28 @@ class OfFeatures(eqx.Module):
 
     def _of(self, values: Float[Array, " k"]) -> Scalar:
         return self.network(self.mixing.values @ (values - self.mean.values))
+
+
+def redundant(
+    features: Sequence[ScalarField], domain: AbstractDomain, *, key: PRNGKey
+) -> int | None:
+    """The first feature that is a constant, or a linear function of those before it.
+
+    Mixed to be uncorrelated it would be rounding, made as large as the others. None where there is
+    no such feature, or where only shapes are known.
+    """
+
+    def values(key: PRNGKey) -> Float[Array, " k"]:
+        (x,) = domain.sample_interior(1, key=key)
+        return jnp.stack([feature(x) for feature in features])
+
+    keys = jax.random.split(key, 4 * len(features) + 16)
+    found = eqx.filter_jit(lambda keys: jax.lax.map(values, keys))(keys)
+    if isinstance(found, Tracer):
+        return None
+    table = np.asarray(found, float)
+    centred = table - table.mean(axis=0)
+    sizes, varying = np.linalg.norm(table, axis=0), np.linalg.norm(centred, axis=0)
+    own = np.abs(np.diagonal(np.linalg.qr(centred, mode="r")))
+    (places,) = np.nonzero((varying <= _ALIKE / 10 * sizes) | (own <= _ALIKE * varying))
+    return int(places[0]) if places.size else None

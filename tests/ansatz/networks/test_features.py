@@ -6,10 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from stde_cli.ansatz.guess import no_guess
 from stde_cli.ansatz.hard_constraint import HardConstraint, trained
-from stde_cli.ansatz.networks import MLP, OfFeatures
+from stde_cli.ansatz.networks import MLP, OfFeatures, redundant
 from stde_cli.autodiff.directions import Stratified
 from stde_cli.estimators import STDE
 from stde_cli.expressions import Field, Layout
@@ -54,6 +55,19 @@ def test_features_are_told_apart_whatever_their_scales(float64: None) -> None:
     np.testing.assert_allclose(mixed.mean(axis=0), 0, atol=0.1)
     np.testing.assert_allclose(jnp.cov(mixed.T), jnp.eye(3), atol=0.15)
     assert (jnp.triu(made.mixing.values, 1) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("texts", "place"),
+    [
+        (["t", "t"], 1),
+        (["1/3", "t"], 0),
+        (["t", "norm2(x)", "sum(i, 0.3 - x[i]**2) + 2*t", "x1"], 2),
+        (["t", "norm2(x)", "norm2(x)**2", "x1", "x1*t"], None),
+    ],
+)
+def test_a_feature_that_says_nothing_new_is_found(texts: list[str], place: int | None) -> None:
+    assert redundant([field(text) for text in texts], DOMAIN, key=make_key(0)) == place
 
 
 def test_nothing_of_it_is_sampled(float64: None) -> None:
