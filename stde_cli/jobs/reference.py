@@ -15,8 +15,8 @@ from stde_cli.problem import references
 from stde_cli.problem.references import Reference
 from stde_cli.runs.cache import Cache
 
-_NOT_SEEN = ("solution", "lift", "reference")
-"""Keys of a PDE from text that no solver looks at."""
+_NOT_SEEN = ("lift", "reference")
+"""Keys of a PDE from text that no solver looks at. A solution may be what the source is made of."""
 
 
 class Found(NamedTuple):

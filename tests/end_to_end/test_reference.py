@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from stde_cli.config.composition import compose
+from stde_cli.jobs.reference import _key
 from stde_cli.runs.cache import Cache
 from tests.end_to_end.command import in_process
 
@@ -31,6 +33,15 @@ def test_a_value_is_found_once(
     kept.write_text(kept.read_text().replace('"error"', '"err'))
     assert "before" not in in_process(*ASKED, capsys=capsys).check().out
     assert json.loads(kept.read_text())["value"] == pytest.approx(found["value"], abs=1e-9)
+
+
+def test_a_source_that_is_derived_is_part_of_the_question() -> None:
+    """Two solutions may be alike where the data are, and apart at the wanted point."""
+    first, second = (
+        _key(compose("reference", ["pde=quadratic_gradient", *overrides]))
+        for overrides in ([], ["pde.solution='sin((2*(T - t) + norm2(x)/d)**alpha)'"])
+    )
+    assert first != second
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing(
