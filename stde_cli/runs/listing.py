@@ -35,6 +35,7 @@ class Listed:
     seconds: float | None = None
     steps_per_second: float | None = None
     peak_memory_mb: float | None = None
+    rel_error_at_point: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,13 +78,14 @@ def _describe(run: RunDirectory) -> Listed:
         summary.wall_seconds,
         summary.steps_per_second,
         summary.peak_memory_mb,
+        summary.rel_error_at_point,
     )
     if summary.status == RUNNING and not run.at_work():
         listed.status = KILLED
     if summary.status != FINISHED:
         # The summary is written at the end, the figures on the way there.
         for row in run.read_metrics():
-            for key in ("rel_l2_error", "trivial_rel_l2_error"):
+            for key in ("rel_l2_error", "trivial_rel_l2_error", "rel_error_at_point"):
                 setattr(listed, key, row.get(key, getattr(listed, key)))
             if row["step"] > (listed.steps or 0):
                 listed.steps = int(row["step"])

@@ -79,6 +79,19 @@ def test_a_row_is_a_configuration_over_its_seeds(
     assert len(rows) == 4
 
 
+def test_the_error_at_a_point_has_a_column_where_one_is_wanted(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "at the point" not in rows_of("runs", capsys=capsys)[0]
+    keep("wanted/a", seed=0, rel_error_at_point=1e-4)
+    keep("wanted/b", seed=1, rel_error_at_point=3e-4)
+    (row,) = rows_of("wanted", capsys=capsys)
+    assert (row["at the point"], row["at the point std"]) == ("2e-4", "1.4e-4")
+    assert main(["runs", "wanted"]) == 0
+    assert "at the point" in (told := capsys.readouterr().out)
+    assert "3.00e-04" in told
+
+
 def test_what_differs_within_a_choice_is_told_too(runs: Path) -> None:
     """And what only comes with one is not."""
     for name, network, width in (("a", "other", 8), ("b", "other", 64), ("c", "third", 9)):

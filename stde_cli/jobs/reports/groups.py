@@ -181,17 +181,24 @@ def table(groups: Sequence[Group]) -> Table:
     """A row a group."""
     names = {name: Column(name, numeric=False) for name in ("pde", "solution", "method", "status")}
     told_apart = any(group.difference for group in groups)
+    of_a_point = any(group.values(_at_point) for group in groups)
     columns = (
         *(names["pde"], names["solution"], Column("dim"), names["method"]),
         *((Column("with", numeric=False),) if told_apart else ()),
-        *map(Column, ("seeds", "error", "trivial", "steps", "seconds", "steps/s", "MB")),
+        *map(Column, ("seeds", "error", "trivial")),
+        *((Column("at the point"),) if of_a_point else ()),
+        *map(Column, ("steps", "seconds", "steps/s", "MB")),
         names["status"],
     )
-    rows = tuple(tuple(_cells(group, told_apart)) for group in groups)
-    return Table(columns, rows, notes=tuple(_notes(groups)))
+    rows = tuple(tuple(_cells(group, told_apart, of_a_point)) for group in groups)
+    return Table(columns, rows, notes=tuple(_notes(groups, of_a_point)))
 
 
-def _cells(group: Group, told_apart: bool) -> Iterator[str]:
+def _at_point(run: Listed) -> float | None:
+    return run.rel_error_at_point
+
+
+def _cells(group: Group, told_apart: bool, of_a_point: bool) -> Iterator[str]:
     pde, solution, dim = group.problem
     yield from (pde, solution or NONE, figure(dim or None), group.method)
     if told_apart:
@@ -199,6 +206,8 @@ def _cells(group: Group, told_apart: bool) -> Iterator[str]:
     yield figure(len(group.runs))
     yield mean_and_std(group.values(lambda run: run.rel_l2_error))
     yield figure(group.mean(lambda run: run.trivial_rel_l2_error))
+    if of_a_point:
+        yield mean_and_std(group.values(_at_point))
     yield _steps(group)
     yield figure(group.mean(lambda run: run.seconds))
     yield figure(group.mean(lambda run: run.steps_per_second))
@@ -215,11 +224,13 @@ def _steps(group: Group) -> str:
     return f"{done} of {' or '.join(figure(steps) for steps in planned)}"
 
 
-def _notes(groups: Iterable[Group]) -> Iterator[str]:
+def _notes(groups: Iterable[Group], of_a_point: bool) -> Iterator[str]:
     yield (
         "error: relative L2, mean ± standard deviation over seeds. trivial: the least that any "
         "constant times the constraint would have. seconds: of the whole run. MB: at the peak."
     )
+    if of_a_point:
+        yield "at the point: relative error of the value at the point where it is wanted."
     for group in groups:
         if group.status != FINISHED:
             places = ", ".join(run.run_dir for run in group.runs[:_MOST_PLACES])

@@ -21,7 +21,8 @@ def show_runs(runs: Sequence[Listed]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("run", "pde", "status"):
         table.add_column(name, no_wrap=True)
-    for name in ("dim", "error", "steps", "age"):
+    of_a_point = any(run.rel_error_at_point is not None for run in runs)
+    for name in ("dim", "error", *(["at the point"] if of_a_point else []), "steps", "age"):
         table.add_column(name, no_wrap=True, justify="right")
     for run in runs:
         pde = ", ".join(filter(None, (run.pde, run.solution)))
@@ -30,13 +31,18 @@ def show_runs(runs: Sequence[Listed]) -> None:
             Text(pde),
             Text(run.status, style=_STYLES.get(run.status, "")),
             "" if run.dim is None else f"{run.dim:,}",
-            "" if run.rel_l2_error is None else f"{run.rel_l2_error:.2e}",
+            _error(run.rel_l2_error),
+            *([_error(run.rel_error_at_point)] if of_a_point else []),
             _steps(run),
             _age(run.age_seconds),
         )
     # A name that is cut short is of no use: what is wider than the screen runs on.
     console.width = _WIDEST
     console.print(table)
+
+
+def _error(value: float | None) -> str:
+    return "" if value is None else f"{value:.2e}"
 
 
 def _steps(run: Listed) -> str:
