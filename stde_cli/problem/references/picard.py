@@ -125,7 +125,7 @@ def _fits(level: int, dim: int) -> bool:
 def _check_memory(level: int, dim: int) -> None:
     if not _fits(level, dim):
         free, needed = available_host_bytes() or 0, points(level) * dim * _BYTES
-        why = f"takes {needed / 1e9:.1f} GB, half of {free / 1e9:.1f} GB may be used"
+        why = f"takes {needed / 1e9:.3g} GB, half of {free / 1e9:.1f} GB may be used"
         raise UsageError("reference.level", level, why, "lower it")
 
 

@@ -39,6 +39,7 @@ def mean(
         average, spread = total / count, math.inf
         if count > 1:
             spread = math.sqrt(max(squares / count - average**2, 0.0) / (count - 1))
-        done = spread <= error * max(1.0, abs(shift + average))
+        # Of what is not a number more draws tell nothing either.
+        done = not spread > error * max(1.0, abs(shift + average))
         if batches >= least and (done or time.perf_counter() - started > seconds):
             return float(shift + average), spread

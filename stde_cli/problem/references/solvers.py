@@ -1,5 +1,6 @@
 """The value that a PDE asks for, by the solver that fits it or the one that is named."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -43,7 +44,8 @@ def solve(
         between: called now and then; what it raises ends the computation.
 
     Raises:
-        UsageError: the PDE has no such value, or the method does not fit it.
+        UsageError: the PDE has no such value, the method does not fit it, or what it finds is not
+            finite.
     """
     started = time.perf_counter()
     structure = Structure(read(pde))
@@ -70,6 +72,10 @@ def solve(
             value, reached = picard(
                 structure, level=level, error=wanted, seconds=seconds, between=between, key=key
             )
+    if not (math.isfinite(value) and math.isfinite(reached)):
+        why = f"what {method} finds there is not finite"
+        mend = "look at where the values given and the residual are defined"
+        raise UsageError("pde.value_at", None, why, mend)
     return Reference(float(value), float(reached), method, time.perf_counter() - started)
 
 

@@ -9,8 +9,10 @@ import pytest
 from stde_cli.problem.references.feynman_kac import feynman_kac
 from stde_cli.problem.references.linear import linear
 from stde_cli.problem.references.processes import Brownian, Geometric, Linear
+from stde_cli.problem.references.solvers import solve
+from stde_cli.system.errors import UsageError
 from stde_cli.system.prng import make_key
-from tests.problem.references.problems import structure
+from tests.problem.references.problems import pde, structure
 
 # Black, Scholes and Barenblatt at zero gamma spread, from x = (1, 0.5, 1, 0.5).
 BARENBLATT = "u_t + 0.08*sum(i, x[i]**2*partial(u, x[i], x[i])) - 0.05*(u - dot(x, grad(u)))"
@@ -91,3 +93,9 @@ def test_correlated_assets(float64: None) -> None:
 )
 def test_what_is_not_linear(residual: str, float64: None) -> None:
     assert linear(structure(3, residual, initial="norm2(x)")) is None
+
+
+def test_data_that_are_no_numbers_are_told_at_once(float64: None) -> None:
+    asked = pde(3, "u_t - laplacian(u) - u_x1", initial="log(x1 - 100)")
+    with pytest.raises(UsageError, match="pde.value_at: what feynman_kac finds there is not finite"):
+        solve(asked, seconds=1e9)
