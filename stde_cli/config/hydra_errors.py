@@ -123,6 +123,9 @@ def _unknown_key(text: str, directory: Path, command: str) -> UsageError | None:
         key = match[1] if match else None
     if key is None:
         return None
+    within = re.search(r"full_key: (\S+)", text)
+    if within and within[1].startswith(f"{key}."):
+        return UsageError(within[1], None, "no such key", f"write +{within[1]}=... to add it")
     if appended := re.search(r"append to your default list use (\S+)", text):
         return UsageError(key, None, "is no part of the defaults", f"write {appended[1]}")
     known = _known_keys(directory)

@@ -126,6 +126,8 @@ SOLVE = [
     ("pde=hjb_lqg pde.parameters.T=-1", ["pde.coordinates.t", "is empty"]),
     ("pde=hjb_lqg pde.value_at.t=2", ["pde.value_at.t=2", "outside the range"]),
     ("pde=hjb_lqg pde.value_at.x=[1,2]", ["pde.value_at.x", "the family has 100"]),
+    ("pde=hjb_lqg pde.coordinates.x={diffusion:1,from:0}", ["x.from", "+pde.coordinates.x.from="]),
+    ("pde=hjb_lqg pde.reference.when=3", ["pde.reference.when=3", "{name: number}"]),
     ("pde=hjb_lqg +pde.terminal.hold=firm", ["pde.terminal.hold=firm", "hard, soft"]),
     ("pde._target_=os.system", ["pde._target_=os.system", "AbstractPDE"]),
     ("pde._target_=stde_cli.Poison", ["did you mean stde_cli.Poisson"]),

@@ -33,6 +33,8 @@ def known_value(
             if name not in _KEYS:
                 raise UsageError(f"{where}.{name}", None, "no such key", f"give {', '.join(_KEYS)}")
         when = entry.get("when") or {}
+        if not isinstance(when, Mapping):
+            raise UsageError(f"{where}.when", when, "must be a mapping", "write {name: number}")
         found = {**parameters, **settings}
         for name in when:
             if name not in found:
