@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from stde_cli.system.ranges import AtLeastOne, Count, MatrixSize, Seed
+from stde_cli.system.ranges import AtLeastOne, Count, MatrixSize, Positive, ProperFraction, Seed
 
 
 def normal(shape: Count | list[Count], seed: Seed = 0) -> Float[np.ndarray, "..."]:
@@ -28,3 +28,16 @@ def positive_definite(
 def repeated(values: list[float], count: Count) -> Float[np.ndarray, " count"]:
     """The values over and over, up to `count` of them: 1, 0.5, 1, 0.5, ..."""
     return np.resize(np.asarray(values, float), count)
+
+
+def equicorrelated(
+    dim: Count, std: Positive, correlation: ProperFraction, root: bool = False
+) -> Float[np.ndarray, "dim dim"]:
+    """The covariance of `dim` numbers of one standard deviation, any two alike correlated.
+
+    Or its symmetric root, by which independent noise becomes such noise.
+    """
+    apart, together = 1 - correlation, 1 - correlation + correlation * dim
+    if not root:
+        return std**2 * (apart * np.eye(dim) + correlation)
+    return std * (np.sqrt(apart) * np.eye(dim) + (np.sqrt(together) - np.sqrt(apart)) / dim)

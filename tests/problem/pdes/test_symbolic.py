@@ -548,3 +548,11 @@ def test_no_array_of_directions_times_dim(drawn: str) -> None:
     jaxpr = jax.make_jaxpr(jax.grad(value))(parameters, make_key(1))
     largest = max(math.prod(shape) for shape in jaxpr_shapes(jaxpr.jaxpr))
     assert (largest < directions * dim) == (drawn == "coordinates")
+
+
+def test_the_root_of_an_equicorrelated_covariance() -> None:
+    root = parameters.equicorrelated(5, 0.2, 0.5, root=True)
+    covariance = parameters.equicorrelated(5, 0.2, 0.5)
+    np.testing.assert_allclose(root @ root.T, covariance, rtol=1e-12)
+    np.testing.assert_allclose(np.diag(covariance), 0.04)
+    np.testing.assert_allclose(covariance[0, 1], 0.02)
