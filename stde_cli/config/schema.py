@@ -160,7 +160,7 @@ class ScaleConfig:
 class ReproduceConfig:
     dir: PathText | None = None
     """Where cells and results are kept; null: reproductions/SCALE."""
-    cell: Any = None
+    cell: int | None = None
     """The number of one cell, to be filled alone; null: all of them."""
     rows: list[str] | None = None
     """Rows to fill, by name; null: all of the table."""

@@ -241,6 +241,7 @@ def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Pa
         ("reproduce table1 scales.smoke.bench=3", ["must be a list; write scales.smoke.bench=[3]"]),
         ("reproduce table11 reproduce.columns=[9]", ["reproduce.columns=9", "h=256"]),
         ("reproduce table1 reproduce.steps=0", ["reproduce.steps=0", "1 or more"]),
+        ("reproduce table1 reproduce.cell=one", ["reproduce.cell=one", "integer"]),
         ("reproduce table1 reproduce.cell=99", ["reproduce.cell=99", "cells 0 to"]),
         ("reproduce table1 reproduce.overrides=['foo=1']", ["reproduce.overrides", "foo"]),
         ("reproduce table1 reproduce.dir=/dev/null/x", ["reproduce.dir=/dev/null/x"]),

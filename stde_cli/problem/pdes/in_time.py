@@ -24,6 +24,7 @@ from stde_cli.system.errors import UsageError
 from stde_cli.system.types import Derivatives, Point, Points, PRNGKey, Scalar, Text
 
 _KINK = "where its gradient jumps, the equation would have to balance what no derivative shows"
+_OF_TERMS = ("weight", "gradient_weight", "points")
 _SOFT = "write hold: soft, or give a smooth lift"
 _CHECKED = 4
 """Points at which a lift is held against the value."""
@@ -186,15 +187,26 @@ def given_in_time(
     smooth = not is_kinked(lift)
     if settings.hold == "hard" and not smooth:
         raise UsageError(f"{where}.hold", "hard", f"the value is not smooth: {_KINK}", _SOFT)
+    hard = smooth if settings.hold is None else settings.hold == "hard"
+    _check_weights(where, entry, hard=hard)
     return GivenInTime(
         where,
         time,
         lift,
-        smooth if settings.hold is None else settings.hold == "hard",
+        hard,
         float(settings.weight),
         float(settings.gradient_weight),
         settings.points,
     )
+
+
+def _check_weights(where: str, entry: Text | Mapping[str, Any], *, hard: bool) -> None:
+    """Refuse what weighs terms of the loss that are not there."""
+    asked = [] if isinstance(entry, Text) else [name for name in _OF_TERMS if name in entry]
+    if hard and asked:
+        why = "the values hold by construction, and there is no such term of the loss"
+        assert isinstance(entry, Mapping)
+        raise UsageError(f"{where}.{asked[0]}", entry[asked[0]], why, "write hold: soft")
 
 
 def _check_lift(

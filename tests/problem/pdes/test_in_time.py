@@ -171,6 +171,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"terminal": {"hold": "soft"}}, "pde.terminal.value: is no text"),
     ({"terminal": {"value": 0, "weigth": 1}}, "pde.terminal.weigth: no such key; give value, lift"),
     ({"terminal": {"value": 0, "weight": 0}}, "pde.terminal.weight=0: must be above 0"),
+    ({"initial": {"value": 0, "weight": 3}}, "pde.initial.weight=3: the values hold by constr"),
     ({"terminal": {"value": 0, "gradient_weight": -1}}, "pde.terminal.gradient_weight=-1: must be"),
     ({"terminal": {"value": 0, "points": 0.5}}, "pde.terminal.points=0.5: must be a whole number"),
     ({"coordinates": {**COORDINATES, "t": [0, 0]}}, "pde.coordinates.t=[0, 0]: is empty"),
