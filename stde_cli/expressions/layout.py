@@ -18,7 +18,7 @@ FUNCTIONS = {
 
 OPERATORS = frozenset(
     """
-    sum dot norm2 partial laplacian biharmonic polyharmonic grad_norm2 grad div trace diff
+    sum max min dot norm2 partial laplacian biharmonic polyharmonic grad_norm2 grad div trace diff
     """.split()
 )
 _SPELLED = 6

@@ -35,13 +35,14 @@ TOGETHER = [
 ]
 OPTIONAL = """train.gradient_clip train.log_every train.steps_per_call evaluation.every
     checkpoint.every runtime.platform loss.components
-    optimizer.consistent_rms optimizer.momentum""".split()
+    optimizer.consistent_rms optimizer.momentum network.of
+    reference.error reference.level reference.out""".split()
 """null is a value of theirs."""
-FREE = ["run_dir", "runtime.compilation_cache"]
+FREE = ["run_dir", "runtime.compilation_cache", "reference.out"]
 """A path may be called anything."""
 READ_LATER = ["pde.coordinates", "pde.parameters", "pde.residual", "pde.solution", "pde.source"]
-READ_LATER += ["pde.constraint", "pde.lift"]
-"""The text of an equation, and what stands in it, is read when the PDE is built."""
+READ_LATER += ["pde.constraint", "pde.lift", "network.of"]
+"""Texts, and what stands in them, are read when the PDE is built."""
 
 
 def leaves(node: Any, key: str = "") -> Iterator[str]:
