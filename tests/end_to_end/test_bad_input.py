@@ -300,6 +300,7 @@ def test_a_method_without_its_extra_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_start_that_does_not_fit_is_refused(
     here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -525,6 +526,7 @@ FULL_DISK = ("bash", "-c", 'ulimit -f 200; exec env PYTHONDONTWRITEBYTECODE=1 "$
 UNCACHED = environment(JAX_ENABLE_COMPILATION_CACHE="false")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_fit_on_disk(tmp_path: Path) -> None:
     """The error names the step; figures stay, and nothing of the failed checkpoint."""
     arguments = ("dim=4000", "steps=4", "evaluation.points=10", "run_dir=run")

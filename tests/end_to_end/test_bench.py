@@ -62,6 +62,7 @@ def test_a_method_that_does_not_fit_gets_a_row_that_says_so(tmp_path: Path) -> N
     assert row["note"] in out.out
 
 
+@pytest.mark.slow
 def test_until_trains_as_solve_does_and_reports_the_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,6 +25,7 @@ def shown(notebook: nbformat.NotebookNode) -> list[set[str]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.name)
 def test_a_notebook_runs_and_is_stored_with_its_pictures(file: Path, tmp_path: Path) -> None:
     stored = nbformat.read(file, as_version=4)

@@ -127,6 +127,7 @@ def test_evaluate_and_list(home: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "kdv_2d" in out
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_to_the_same_bits(home: Path, tmp_path: Path) -> None:
     """Stopped after step 10 of 20 by a signal that the run sends to itself."""
     write_pde(tmp_path)

@@ -190,6 +190,7 @@ def test_another_signal_takes_its_effect_when_the_state_is_saved(
     assert came == [signal.SIGTERM]
 
 
+@pytest.mark.slow
 def test_a_run_in_float64_outside_the_main_thread(tmp_path: Path) -> None:
     """Its field is in the session's precision, what it computes itself in its own."""
     found: list[stde.Run] = []

@@ -162,6 +162,7 @@ def test_a_run_that_turns_non_finite_stops_and_keeps_the_last_good_state(tmp_pat
     assert all(np.isfinite(array).all() for array in read_arrays(tmp_path / "run").values())
 
 
+@pytest.mark.slow
 def test_a_run_from_least_squares_resumes_to_the_same_bits(tmp_path: Path) -> None:
     """Start and network with all their parts; and its values can be asked for."""
     parts = (

@@ -99,6 +99,7 @@ def test_tracker_none_keeps_no_metrics(other_run: tuple[Path, str]) -> None:
     assert json.loads((run / "summary.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_quickstart_beats_the_trivial_baseline(tmp_path: Path) -> None:
     env = environment(**AS_FOR_A_USER)
     stde_anew("solve", "+experiment=quickstart", "run_dir=run", cwd=tmp_path, env=env).check()

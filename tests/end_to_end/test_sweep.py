@@ -20,7 +20,7 @@ def summaries(where: Path) -> list[dict]:
     return [json.loads(file.read_text()) for file in files]
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
 def test_a_sweep_runs_every_job(launcher: str, tmp_path: Path) -> None:
     options = (*SMALL, "seed=0,1", f"hydra/launcher={launcher}")
     # Other processes are started from an interpreter, not from a fork of one.

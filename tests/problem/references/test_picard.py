@@ -15,6 +15,7 @@ HEAT = "u_t - laplacian(u) - (1 - u**2)/(1 + u**2)"
 CUBIC = "u_t - laplacian(u) - u + u**3"
 
 
+@pytest.mark.slow
 def test_the_value_of_a_radial_problem(float64: None) -> None:
     problem = structure(100, HEAT, initial="5/(10 + 2*norm2(x))")
     true, _ = radial(problem)
