@@ -38,7 +38,10 @@ def network() -> OfFeatures:
 def test_derivatives_are_those_of_the_composition(float64: None) -> None:
     made, over, x = network(), range(1, DIM), jnp.asarray(POINT)
     value, gradient, second = jax.jit(lambda x: made.value_gradient_laplacian(x, over))(x)
-    of_family = lambda y: made(jnp.concatenate([x[:1], y]))  # noqa: E731
+
+    def of_family(y: jax.Array) -> jax.Array:
+        return made(jnp.concatenate([x[:1], y]))
+
     np.testing.assert_allclose(value, made(x), rtol=1e-12)
     np.testing.assert_allclose(gradient, jax.grad(made)(x)[1:], rtol=1e-10)
     np.testing.assert_allclose(second, laplacian(of_family, x[1:]), rtol=1e-10)
