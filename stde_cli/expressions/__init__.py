@@ -14,6 +14,7 @@ from stde_cli.expressions.layout import RESERVED as RESERVED
 from stde_cli.expressions.layout import Layout as Layout
 from stde_cli.expressions.nodes import Derivative as Derivative
 from stde_cli.expressions.nodes import Drift as Drift
+from stde_cli.expressions.nodes import GradForm as GradForm
 from stde_cli.expressions.nodes import GradNorm2 as GradNorm2
 from stde_cli.expressions.nodes import Laplacian as Laplacian
 from stde_cli.expressions.nodes import Node as Node

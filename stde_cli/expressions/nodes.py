@@ -212,6 +212,18 @@ class GradNorm2(Derivative):
 
 
 @dataclass(frozen=True)
+class GradForm(Derivative):
+    """sum_ij A_ij d_i u d_j u over `Layout.space`; the parameter is the matrix, or its diagonal."""
+
+    parameter: str
+    diagonal: bool
+
+    @property
+    def name(self) -> str:
+        return f"grad_norm2_{self.parameter}"
+
+
+@dataclass(frozen=True)
 class Drift(Derivative):
     """dot(b, grad(u)): entry number `index` of b is `vector`."""
 

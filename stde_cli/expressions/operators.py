@@ -25,6 +25,7 @@ from stde_cli.expressions.nodes import (
     Drift,
     Entry,
     Extreme,
+    GradForm,
     GradientEntry,
     GradNorm2,
     IndexList,
@@ -211,6 +212,9 @@ def _polyharmonic(reader: Reader, tree: ast.Call) -> Node:
 
 
 def _grad_norm2(reader: Reader, tree: ast.Call) -> Node:
+    """grad_norm2(u), or in the metric of a parameter grad_norm2(A, u)."""
+    if len(tree.args) == 2:
+        return _in_metric(reader, tree, GradNorm2(column=reader.column(tree)), GradForm)
     _u_in_space(reader, tree, 1)
     return GradNorm2(column=reader.column(tree))
 
@@ -231,20 +235,27 @@ def _grad(reader: Reader, tree: ast.Call) -> Node:
 
 def _trace(reader: Reader, tree: ast.Call) -> Node:
     reader.count(tree, 2)
+    return _in_metric(reader, tree, Laplacian(column=reader.column(tree)), Trace)
+
+
+def _in_metric(
+    reader: Reader, tree: ast.Call, plain: Node, weighted: type[Trace] | type[GradForm]
+) -> Node:
+    """trace(A, u) and grad_norm2(A, u): where A is a number, so many times the plain operator."""
     matrix, column = tree.args[0], reader.column(tree)
     _u_itself(reader, ast.Call(tree.func, tree.args[1:], [], col_offset=tree.col_offset))
     reader.scope.need_space(tree)
     if not (isinstance(matrix, ast.Name) and matrix.id in reader.scope.shapes):
-        why = "the first argument of trace must be a parameter"
+        why = f"the first argument of {ast.unparse(tree.func)} must be a parameter"
         raise reader.fault(matrix, why, "give the matrix, its diagonal or a number by name")
     shape, size = reader.scope.shapes[matrix.id], len(reader.scope.layout.space)
     if not shape:
         scale = Parameter(matrix.id, column=reader.column(matrix))
-        return multiply((scale, Laplacian(column=column)))
+        return multiply((scale, plain))
     if any(length != size for length in shape):
         told = " x ".join(map(str, shape))
         raise reader.fault(matrix, f"{matrix.id} is {told}, and there are {size} coordinates")
-    return Trace(matrix.id, len(shape) == 1, column=column)
+    return weighted(matrix.id, len(shape) == 1, column=column)
 
 
 def _div(reader: Reader, tree: ast.Call) -> Node:

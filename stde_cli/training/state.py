@@ -7,6 +7,7 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from stde_cli.ansatz.hard_constraint import HardConstraint, trained
+from stde_cli.ansatz.networks import silenced
 from stde_cli.ansatz.networks.features import Untrained
 from stde_cli.objective.collocation import AbstractCollocation, Uniform
 from stde_cli.objective.losses import AbstractLoss
@@ -60,8 +61,9 @@ def initial_state(
 ) -> TrainerState:
     """The state before the first step; `make_network(dim, key=)` draws the parameters."""
     pde = problem.pde
-    guess, scale, units = problem.start(problem.residual, problem.points, key=start_key)
+    guess, scale, units, silent = problem.start(problem.residual, problem.points, key=start_key)
     network = make_network(pde.domain.dim, key=network_key)
+    network = silenced(network) if silent else network
     ansatz = HardConstraint(network, pde.constraint, scale, guess, pde.lift)
     optimizer_state = problem.optimizer.init(eqx.filter(ansatz, trained(ansatz)))
     weights = problem.weighting.initial(len(pde.conditions))

@@ -36,8 +36,7 @@ class AdditiveMLP(eqx.Module):
         activation: Activation = "tanh",
         key: PRNGKey,
     ):
-        mlp = MLP(dim, width=width, depth=depth, activation=activation, key=key)
-        self.mlp = eqx.tree_at(lambda m: m.last.weight, mlp, 0 * mlp.last.weight)
+        self.mlp = MLP(dim, width=width, depth=depth, activation=activation, key=key).silenced()
         self.polynomials = WindowPolynomials(range(dim), window=window, degree=degree)
 
     def __call__(self, x: Point) -> Scalar:

@@ -4,11 +4,11 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from stde_cli.autodiff.directions import AbstractDirections
 from stde_cli.system.ranges import Count, Depth
-from stde_cli.system.types import Point, PRNGKey, RestrictedField, Scalar
+from stde_cli.system.types import Point, PRNGKey, RestrictedField, Scalar, ScalarField
 
 Activation = Literal["tanh", "sin", "gelu", "silu", "softplus"]
 
@@ -55,6 +55,10 @@ class MLP(eqx.Module):
         self.last = _linear(width, "scalar", keys[-1])
         self.activation = activation
 
+    def silenced(self) -> "MLP":
+        """The same with a last layer of zeros."""
+        return eqx.tree_at(lambda m: m.last.weight, self, 0 * self.last.weight)
+
     def __call__(self, x: Point) -> Scalar:
         return self._trunk(self.first(x))
 
@@ -67,3 +71,12 @@ class MLP(eqx.Module):
         for layer in self.hidden:
             z = layer(activate(z))
         return self.last(activate(z))
+
+
+def silenced(network: ScalarField) -> ScalarField:
+    """The same network, whose MLPs are zero everywhere until they are trained."""
+
+    def is_mlp(node: PyTree) -> bool:
+        return isinstance(node, MLP)
+
+    return jax.tree.map(lambda n: n.silenced() if is_mlp(n) else n, network, is_leaf=is_mlp)

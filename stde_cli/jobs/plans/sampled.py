@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from stde_cli.expressions import (
     Derivative,
     Drift,
+    GradForm,
     GradNorm2,
     Laplacian,
     Polyharmonic,
@@ -39,8 +40,8 @@ def how_sampled(node: Derivative) -> str:
                 f"estimator/sampler=gaussian r directions; "
                 f"{_pushed([2 * times])} and divided by {pairings}"
             )
-        case GradNorm2():
-            return "r random directions; a 1-jet each, squared: r coefficients a layer"
+        case GradNorm2() | GradForm():
+            return "nothing is sampled; the gradient by one reverse pass"
         case Drift():
             return "nothing is sampled; one 1-jet along the vector: 1 coefficient a layer"
         case SumOfPartials(targets=targets, fixed=fixed, indices=indices):

@@ -8,4 +8,5 @@ from stde_cli.problem.domains.gaussian import Gaussian as Gaussian
 from stde_cli.problem.domains.processes import AbstractProcess as AbstractProcess
 from stde_cli.problem.domains.processes import Brownian as Brownian
 from stde_cli.problem.domains.processes import GeometricBrownian as GeometricBrownian
+from stde_cli.problem.domains.processes import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from stde_cli.problem.domains.product import Product as Product

@@ -26,6 +26,7 @@ class Diffusion(AbstractDomain):
         lower, upper: the range of time.
         time: the position of the time in a point: 0, or that after the last of x.
         power: |t - t_w| = length U^power with U uniform: 1 is uniform.
+        scatter: paths leave from points that are normal about x_w with this standard deviation.
         steps: independent points without it; with it as many points a path, one in each of equal
             parts of the time of a path, so that fewer paths have to be drawn apart.
 
@@ -41,6 +42,7 @@ class Diffusion(AbstractDomain):
     upper: float = eqx.field(static=True)
     time: int = eqx.field(static=True)
     power: float = eqx.field(static=True)
+    scatter: float = eqx.field(static=True)
     steps: int | None = eqx.field(static=True)
 
     def __init__(
@@ -53,6 +55,7 @@ class Diffusion(AbstractDomain):
         upper: float,
         time: int = 0,
         power: float = 1.0,
+        scatter: float = 0.0,
         steps: int | None = None,
     ):
         if not lower < upper:
@@ -61,12 +64,14 @@ class Diffusion(AbstractDomain):
             raise ValueError(f"wanted={wanted} lies outside the range [{lower}, {upper}]")
         if power <= 0 or (steps is not None and steps < 1):
             raise ValueError(f"power={power} must be above 0, and steps={steps} 1 or more")
+        if scatter < 0:
+            raise ValueError(f"scatter={scatter} must be 0 or more")
         if time not in (0, start.size):
             raise ValueError(f"time={time} must be 0 or {start.size}")
         self.dim = 1 + start.size
         self.process, self.start, self.wanted = process, start, wanted
         self.lower, self.upper, self.time = lower, upper, time
-        self.power, self.steps = power, steps
+        self.power, self.scatter, self.steps = power, scatter, steps
 
     @property
     def spread(self) -> Float[Array, " dim"]:
@@ -75,11 +80,11 @@ class Diffusion(AbstractDomain):
         mean = jnp.sum(away**2) / jnp.sum(away) / (1 + self.power)
         second = jnp.sum(away**3) / jnp.sum(away) / (1 + 2 * self.power)
         shift = (away[1] ** 2 - away[0] ** 2) / jnp.sum(away) / (1 + self.power)
-        return self._joined(jnp.sqrt(second - shift**2), self.process.spread(self.start, mean))
+        return self._joined(jnp.sqrt(second - shift**2), self._spread_after(mean))
 
     def spread_at(self, x: Point) -> Float[Array, " dim"]:
         elapsed = jnp.abs(x[self.time] - self.wanted)
-        return self._joined(self.spread[self.time], self.process.spread(self.start, elapsed))
+        return self._joined(self.spread[self.time], self._spread_after(elapsed))
 
     @property
     def inputs(self) -> tuple[Float[Array, " dim"], Float[Array, " dim"]]:
@@ -93,7 +98,7 @@ class Diffusion(AbstractDomain):
         """The range of time; three standard deviations on both sides, after the longest time."""
         longest = jnp.max(self._lengths)
         mean = self.process.mean(self.start, longest)
-        reach = 3 * self.process.spread(self.start, longest)
+        reach = 3 * self._spread_after(longest)
         ends = ((self.lower, mean - reach), (self.upper, mean + reach))
         return jnp.stack([self._joined(jnp.asarray(t, x.dtype), x) for t, x in ends])
 
@@ -130,6 +135,9 @@ class Diffusion(AbstractDomain):
         slack, t = ROUNDING * (self.upper - self.lower), x[self.time]
         return (self.lower - slack <= t) & (t <= self.upper + slack)
 
+    def _spread_after(self, elapsed: Scalar) -> Float[Array, " space"]:
+        return self.process.spread(self.start, elapsed, self.scatter)
+
     @property
     def _lengths(self) -> Float[Array, "2"]:
         """Of the range before and after the wanted time."""
@@ -144,8 +152,9 @@ class Diffusion(AbstractDomain):
     def _at(
         self, away: Float[Array, " points"], sign: Float[Array, " points"], *, key: PRNGKey
     ) -> Points:
+        starts, key = self._starts(away.size, key=key)
         normals = jax.random.normal(key, (away.size, self.start.size))
-        x = jax.vmap(self.process.moved, in_axes=(None, 0, 0))(self.start, away, normals)
+        x = jax.vmap(self.process.moved)(starts, away, normals)
         return jax.vmap(self._joined)(self.wanted + sign * away, x)
 
     def _paths(
@@ -158,18 +167,29 @@ class Diffusion(AbstractDomain):
         part = jax.random.uniform(time_key, (paths, self.steps)) + jnp.arange(self.steps)
         away = jnp.abs(side) * (part / self.steps) ** self.power
         steps = jnp.diff(away, axis=1, prepend=0.0)
+        starts, normals_key = self._starts(paths, key=normals_key)
         normals = jax.random.normal(normals_key, (paths, self.steps, self.start.size))
 
-        def path(steps: Float[Array, " steps"], normals: Float[Array, "steps space"]) -> Points:
+        def path(
+            start: Point, steps: Float[Array, " steps"], normals: Float[Array, "steps space"]
+        ) -> Points:
             def move(x: Point, step: tuple[Scalar, Point]) -> tuple[Point, Point]:
                 x = self.process.moved(x, *step)
                 return x, x
 
-            return jax.lax.scan(move, self.start, (steps, normals))[1]
+            return jax.lax.scan(move, start, (steps, normals))[1]
 
-        x = jax.vmap(path)(steps, normals).reshape(-1, self.start.size)
+        x = jax.vmap(path)(starts, steps, normals).reshape(-1, self.start.size)
         t = (self.wanted + jnp.sign(side) * away).ravel()
         return jax.vmap(self._joined)(t, x)[:points]
+
+    def _starts(self, paths: int, *, key: PRNGKey) -> tuple[Float[Array, "paths space"], PRNGKey]:
+        """Where paths leave from, and a key for what is drawn after that."""
+        shape = (paths, self.start.size)
+        if not self.scatter:
+            return jnp.broadcast_to(self.start, shape), key
+        own, rest = jax.random.split(key)
+        return self.start + self.scatter * jax.random.normal(own, shape), rest
 
     def _joined(self, t: Scalar, x: Float[Array, " space"]) -> Point:
         before, after = (t[None], x) if self.time == 0 else (x, t[None])

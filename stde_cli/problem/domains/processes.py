@@ -23,8 +23,11 @@ class AbstractProcess(eqx.Module):
     def mean(self, x: Point, elapsed: Scalar) -> Point: ...
 
     @abstractmethod
-    def spread(self, x: Point, elapsed: Scalar) -> Point:
-        """The standard deviation of each coordinate after a time `elapsed` from x."""
+    def spread(self, x: Point, elapsed: Scalar, scatter: float = 0.0) -> Point:
+        """The standard deviation of each coordinate after a time `elapsed` from x.
+
+        From points scattered about x by so much in every coordinate.
+        """
 
 
 class Brownian(AbstractProcess):
@@ -38,8 +41,36 @@ class Brownian(AbstractProcess):
     def mean(self, x: Point, elapsed: Scalar) -> Point:
         return x
 
-    def spread(self, x: Point, elapsed: Scalar) -> Point:
-        return jnp.broadcast_to(jnp.sqrt(elapsed * _variance(self.volatility)), x.shape)
+    def spread(self, x: Point, elapsed: Scalar, scatter: float = 0.0) -> Point:
+        variance = scatter**2 + elapsed * _variance(self.volatility)
+        return jnp.broadcast_to(jnp.sqrt(variance), x.shape)
+
+
+class OrnsteinUhlenbeck(AbstractProcess):
+    """dX = -rate X dtau + volatility dW.
+
+    X = x exp(-rate elapsed) + volatility sqrt((1 - exp(-2 rate elapsed))/(2 rate)) z (Uhlenbeck,
+    Ornstein 1930).
+    """
+
+    volatility: Volatility
+    rate: Float[Array, ""]
+
+    def moved(self, x: Point, elapsed: Scalar, normals: Point) -> Point:
+        noise = jnp.sqrt(self._noise(elapsed)) * _times(self.volatility, normals)
+        return self.mean(x, elapsed) + noise
+
+    def mean(self, x: Point, elapsed: Scalar) -> Point:
+        return x * jnp.exp(-self.rate * elapsed)
+
+    def spread(self, x: Point, elapsed: Scalar, scatter: float = 0.0) -> Point:
+        variance = (scatter * jnp.exp(-self.rate * elapsed)) ** 2
+        variance += self._noise(elapsed) * _variance(self.volatility)
+        return jnp.broadcast_to(jnp.sqrt(variance), x.shape)
+
+    def _noise(self, elapsed: Scalar) -> Scalar:
+        """The variance of what dW alone gives."""
+        return -jnp.expm1(-2 * self.rate * elapsed) / (2 * self.rate)
 
 
 class GeometricBrownian(AbstractProcess):
@@ -59,10 +90,11 @@ class GeometricBrownian(AbstractProcess):
     def mean(self, x: Point, elapsed: Scalar) -> Point:
         return x * jnp.exp(self.drift * elapsed)
 
-    def spread(self, x: Point, elapsed: Scalar) -> Point:
-        # E X^2 = (E X)^2 exp(s elapsed).
-        relative = jnp.sqrt(jnp.expm1(_variance(self.volatility) * elapsed))
-        return jnp.abs(self.mean(x, elapsed)) * relative
+    def spread(self, x: Point, elapsed: Scalar, scatter: float = 0.0) -> Point:
+        # E X^2 = (x^2 + scatter^2) exp(2 drift elapsed) exp(s elapsed).
+        growth = jnp.exp(self.drift * elapsed)
+        noise = jnp.expm1(_variance(self.volatility) * elapsed)
+        return growth * jnp.sqrt((x**2 + scatter**2) * noise + scatter**2)
 
 
 def _times(volatility: Volatility, normals: Point) -> Point:

@@ -10,6 +10,7 @@ from stde_cli.problem.operators.combination import Combination as Combination
 from stde_cli.problem.operators.divergence import Divergence as Divergence
 from stde_cli.problem.operators.drift import Drift as Drift
 from stde_cli.problem.operators.gradient import Gradient as Gradient
+from stde_cli.problem.operators.gradient_form import GradientForm as GradientForm
 from stde_cli.problem.operators.gradient_norm import GradientNorm as GradientNorm
 from stde_cli.problem.operators.known import KnowsLaplacian as KnowsLaplacian
 from stde_cli.problem.operators.known import PartlyKnown as PartlyKnown

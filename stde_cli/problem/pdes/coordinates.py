@@ -11,8 +11,10 @@ from stde_cli.system.errors import UsageError
 
 _KINDS = (
     "[low, high], {ball: radius}, {box: [low, high]}, {gaussian: standard deviation}, "
-    "{diffusion: volatility} or {geometric: volatility}"
+    "{diffusion: volatility}, {geometric: volatility} or {ornstein_uhlenbeck: volatility}"
 )
+DIFFUSIONS = ("diffusion", "geometric", "ornstein_uhlenbeck")
+"""Kinds whose points come from a process in time."""
 
 
 def space(coordinates: Mapping[str, Any], dim: int) -> tuple[Layout, dict[str, AbstractDomain]]:
@@ -56,7 +58,7 @@ def _family(key: str, kinds: Mapping[str, Any], count: int) -> AbstractDomain:
             return Gaussian(count, float(std))
         case [("box", ends)]:
             return Box(_interval(f"{key}.box", ends), copies=count)
-    if "diffusion" in kinds or "geometric" in kinds:
+    if any(kind in kinds for kind in DIFFUSIONS):
         # The whole space, as others see it; where points lie there goes with the time.
         return Gaussian(count)
     raise UsageError(key, dict(kinds), "is no range", f"give {_KINDS}")

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
+
 from stde_cli.expressions import Layout
 from stde_cli.problem.domains import (
     AbstractDomain,
@@ -11,16 +13,19 @@ from stde_cli.problem.domains import (
     Brownian,
     Diffusion,
     GeometricBrownian,
+    OrnsteinUhlenbeck,
 )
-from stde_cli.problem.pdes.coordinates import is_positive
+from stde_cli.problem.pdes.coordinates import check_within, is_number, is_positive
 from stde_cli.problem.pdes.evolution import Time
 from stde_cli.problem.pdes.in_time import entries, numbers
 from stde_cli.system.errors import UsageError
 from stde_cli.system.types import Point
 
+_COMMON = ("from", "since", "scatter", "denser", "steps")
 _KEYS = {
-    "diffusion": ("from", "denser", "steps"),
-    "geometric": ("from", "denser", "steps", "drift"),
+    "diffusion": _COMMON,
+    "geometric": (*_COMMON, "drift"),
+    "ornstein_uhlenbeck": (*_COMMON, "rate"),
 }
 """What goes with each kind of diffusion."""
 
@@ -62,26 +67,34 @@ def diffusing(
     box, position = parts["t"], layout.names["t"]
     assert isinstance(box, Box)
     (lower,), (upper,) = box.lower, box.upper
-    wanted, start = upper if time is not None and time.forward else lower, spec.get("from", 0)
-    if told is not None and value_at is not None:
-        wanted = float(told["t"])
+    since, start = upper if time is not None and time.forward else lower, spec.get("from", 0)
+    if "since" in spec:
+        since = spec["since"]
+        if not is_number(since):
+            raise UsageError(f"{where}.since", since, "is no number")
+        check_within(f"{where}.since", since, box)
+    elif told is not None and value_at is not None:
+        since = float(told["t"])
     if "from" in spec or value_at is None:
         start = entries(f"{where}.from", start, len(span), parameters)
     else:
         start = value_at[span.start : span.stop]
-    steps, power = spec.get("steps"), spec.get("denser", 1)
+    steps, power, scatter = spec.get("steps"), spec.get("denser", 1), spec.get("scatter", 0)
     if not is_positive(power):
         raise UsageError(f"{where}.denser", power, "must be above 0")
+    if not is_number(scatter) or scatter < 0:
+        raise UsageError(f"{where}.scatter", scatter, "must be 0 or more")
     if steps is not None and (type(steps) is not int or steps < 1):
         raise UsageError(f"{where}.steps", steps, "must be a whole number of 1 or more")
     return Diffusion(
         _process(kind, where, spec, len(span), parameters),
         start,
-        wanted=wanted,
+        wanted=since,
         lower=lower,
         upper=upper,
         time=position,
         power=float(power),
+        scatter=float(scatter),
         steps=steps,
     )
 
@@ -95,5 +108,10 @@ def _process(
     volatility = numbers(f"{where}.{kind}", told, count, parameters, axes=2)
     if kind == "diffusion":
         return Brownian(volatility)
+    if kind == "ornstein_uhlenbeck":
+        rate = spec.get("rate", 1)
+        if not is_positive(rate):
+            raise UsageError(f"{where}.rate", rate, "must be above 0")
+        return OrnsteinUhlenbeck(volatility, jnp.asarray(rate, float))
     drift = numbers(f"{where}.drift", spec.get("drift", 0), count, parameters)
     return GeometricBrownian(volatility, drift)

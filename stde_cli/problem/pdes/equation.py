@@ -14,6 +14,7 @@ from stde_cli.expressions import (
     Derivative,
     Drift,
     Field,
+    GradForm,
     GradNorm2,
     Laplacian,
     Layout,
@@ -58,8 +59,8 @@ class Equation(eqx.Module):
     layout: Layout = eqx.field(static=True)
     keys: tuple[tuple[Derivative, str], ...] = eqx.field(static=True)
     """Under which key of `operators` each derivative of `rest` is found."""
-    squares: tuple[tuple[Derivative, tuple[str, ...]], ...] = eqx.field(static=True)
-    """Derivatives that are sums of squares of others, and the keys of those."""
+    squares: tuple[tuple[GradNorm2 | GradForm, tuple[str, ...]], ...] = eqx.field(static=True)
+    """Squares of a gradient that is made of partials, and the keys of those."""
     nonlinear_in: tuple[str, ...] = eqx.field(static=True)
 
     def __init__(self, node: Node, layout: Layout, parameters: Mapping[str, Any], *, where: str):
@@ -71,7 +72,7 @@ class Equation(eqx.Module):
         merged, rest = linear_terms(node, once)
         self.operators = {}
         keys: dict[Derivative, str] = {}
-        squares: dict[Derivative, tuple[str, ...]] = {}
+        squares: dict[GradNorm2 | GradForm, tuple[str, ...]] = {}
 
         def key_of(derivative: Derivative) -> str:
             if derivative not in keys:
@@ -87,14 +88,14 @@ class Equation(eqx.Module):
         else:
             self.rest = node
         for derivative in derivatives(self.rest):
-            if isinstance(derivative, GradNorm2) and layout.family is None:
+            if isinstance(derivative, GradNorm2 | GradForm) and layout.family is None:
                 slopes = [partial((k,), layout, derivative.column) for k in layout.space]
                 squares[derivative] = tuple(map(key_of, slopes))
             else:
                 key_of(derivative)
         self.keys, self.squares = tuple(keys.items()), tuple(squares.items())
         # A drift is one jet and |grad u|^2 one reverse pass: nothing is sampled for them.
-        exact = Drift | GradNorm2
+        exact = Drift | GradNorm2 | GradForm
         sampled = {d for d in counts if not made.is_exact(d) and not isinstance(d, exact)}
         fault = degree_in(node, sampled)
         inside = derivatives(fault) if fault is not None else ()
@@ -103,7 +104,8 @@ class Equation(eqx.Module):
     def __call__(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
         known = {derivative: derivatives[key] for derivative, key in self.keys}
         for derivative, slopes in self.squares:
-            known[derivative] = sum((derivatives[key] ** 2 for key in slopes), jnp.zeros_like(u))
+            gradient = jnp.stack([derivatives[key] for key in slopes])
+            known[derivative] = self._square(derivative, gradient)
         value = evaluate(self.rest, self.layout, self.parameters, x, u=u, derivatives=known)
         return value + derivatives.get(_LINEAR, 0.0)
 
@@ -121,6 +123,11 @@ class Equation(eqx.Module):
                 known[name] = _exact(operator, field, x)
         return self(x, field(x), known)
 
+    def _square(self, node: GradNorm2 | GradForm, gradient: Float[Array, " space"]) -> Scalar:
+        if isinstance(node, GradForm):
+            return op.GradientForm(self.parameters[node.parameter]).of_gradient(gradient)
+        return jnp.sum(gradient**2)
+
     def _constant(self, node: Node) -> Scalar:
         return evaluate(node, self.layout, self.parameters, jnp.zeros(self.layout.dim))
 
@@ -134,6 +141,9 @@ def _exact(operator: AbstractOperator, field: ScalarField, x: Point) -> Scalar:
             case op.GradientNorm(span=span):
                 gradient = field.value_gradient_laplacian(x, op.extent(span, x.size))[1]
                 return jnp.sum(gradient**2)
+            case op.GradientForm(span=span):
+                gradient = field.value_gradient_laplacian(x, op.extent(span, x.size))[1]
+                return operator.of_gradient(gradient)
             case op.Drift(velocity=velocity, span=span):
                 gradient = field.value_gradient_laplacian(x, op.extent(span, x.size))[1]
                 return velocity(x) @ gradient
@@ -173,6 +183,8 @@ class _Operators:
                 return op.Polyharmonic(order, self.span)
             case GradNorm2():
                 return op.GradientNorm(self.span)
+            case GradForm(parameter=name):
+                return op.GradientForm(self.parameters[name], self.span)
             case Drift():
                 return op.Drift(_Velocity(node, self.layout, self.parameters, self.where))
             case Trace(parameter=name, diagonal=diagonal):

@@ -20,6 +20,7 @@ from stde_cli.problem.operators import AbstractOperator, Gradient
 from stde_cli.problem.pdes.conditions import AbstractCondition
 from stde_cli.problem.pdes.coordinates import check_within, is_number, is_positive
 from stde_cli.problem.pdes.evolution import Time
+from stde_cli.problem.pdes.gradients import has_gradient
 from stde_cli.system.errors import UsageError
 from stde_cli.system.types import Derivatives, Point, Points, PRNGKey, Scalar, Text
 
@@ -27,7 +28,7 @@ _KINK = "where its gradient jumps, the equation would have to balance what no de
 _OF_TERMS = ("weight", "gradient_weight", "points")
 _SOFT = "write hold: soft, or give a smooth lift"
 _CHECKED = 4
-"""Points at which a lift is held against the value."""
+"""Points at which a lift is held against the value, and the value asked for its gradient."""
 _ALIKE = 1e-3
 """How near the two are, against the largest value: single precision has less than that."""
 
@@ -61,7 +62,12 @@ class GivenInTime:
         return add((t, negative(end)) if self.time.forward else (end, negative(t)))
 
     def conditions(self, layout: Layout, domain: AbstractDomain) -> tuple[AbstractCondition, ...]:
-        """The terms of the loss; none where the values hold by construction."""
+        """The terms of the loss; none where the values hold by construction.
+
+        Raises:
+            UsageError: gradients are asked for where there is none: at the wanted time all points
+                of a diffusion are one.
+        """
         if self.hard:
             return ()
         value = ValueInTime(
@@ -76,6 +82,10 @@ class GivenInTime:
             own_points=self.points,
             space=tuple(layout.space) if layout.family is None else layout.family_range,
         )
+        if not has_gradient(self.time.data, slope.sample(_CHECKED, key=jax.random.key(0))):
+            why = "the value has no gradient where points of that time are: a kink"
+            mend = "write 0, or a value_at.t at which it is not given"
+            raise UsageError(f"{self.where}.gradient_weight", self.gradient_weight, why, mend)
         return value, slope
 
 

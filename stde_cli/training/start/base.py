@@ -17,11 +17,16 @@ class Units(eqx.Module):
 
 
 class Start(NamedTuple):
-    """The ansatz is lift + constraint * (guess + scale * network)."""
+    """The ansatz is lift + constraint * (guess + scale * network).
+
+    Attributes:
+        silent: whether the network's output starts at zero, so that training starts at the guess.
+    """
 
     guess: Guess
     scale: Scalar
     units: Units
+    silent: bool = False
 
 
 class AbstractStart(eqx.Module):

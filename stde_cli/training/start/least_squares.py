@@ -91,6 +91,7 @@ class FromLeastSquares(AbstractStart):
             guess,
             scale=jnp.where(usable, remaining, first.scale),
             units=jax.tree.map(lambda unit: jnp.where(usable, left, 1.0) * unit, first.units),
+            silent=first.silent,
         )
 
     def _polynomials(self, pde: AbstractPDE, points: int) -> WindowPolynomials:

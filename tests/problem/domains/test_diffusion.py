@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stde_cli.problem.domains import Brownian, Diffusion, GeometricBrownian
+from stde_cli.problem.domains import Brownian, Diffusion, GeometricBrownian, OrnsteinUhlenbeck
 from stde_cli.system.prng import make_key
 
 POINTS = 4000
@@ -58,6 +58,38 @@ def test_a_geometric_one_has_its_moments(volatility: jax.Array) -> None:
     np.testing.assert_allclose(spread, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("volatility", VOLATILITIES.values(), ids=VOLATILITIES)
+@pytest.mark.parametrize("steps", [None, 1])
+def test_an_ornstein_uhlenbeck_process_has_its_moments(
+    volatility: jax.Array, steps: int | None
+) -> None:
+    process = OrnsteinUhlenbeck(volatility, jnp.array(1.5))
+    domain = Diffusion(process, START, wanted=0.0, upper=0.5, scatter=0.4, steps=steps)
+    if steps:
+        x = np.asarray(domain.sample_interior(POINTS, key=make_key(0)), np.float64)
+    else:
+        x = np.asarray(domain.sample_where({0: 0.5}, POINTS, key=make_key(0)), np.float64)
+    decay = np.exp(-1.5 * x[:, :1])
+    moved = x[:, 1:] - np.asarray(START) * decay
+    check_mean(moved, 0.0)
+    products = (moved[:, :, None] * moved[:, None, :]).reshape(POINTS, -1)
+    expected = 0.16 * decay**2 * np.eye(3).ravel()
+    expected = expected + (1 - decay**2) / 3 * covariance(volatility).ravel()
+    check_mean(products - expected, 0.0)
+    spread = domain.spread_at(jnp.asarray(x[0], jnp.float32))[1:]
+    np.testing.assert_allclose(spread**2, np.diag(expected[0].reshape(3, 3)), rtol=1e-4)
+
+
+def test_scattered_starts_spread_every_process() -> None:
+    for process in (Brownian(MATRIX), GeometricBrownian(MATRIX, jnp.array(0.3))):
+        domain = Diffusion(process, START, wanted=0.0, upper=0.5, scatter=0.4)
+        x = np.asarray(domain.sample_where({0: 0.5}, POINTS, key=make_key(0)), np.float64)[:, 1:]
+        mean = np.asarray(process.mean(START, jnp.array(0.5)))
+        spread = np.asarray(domain.spread_at(jnp.array([0.5, 0.0, 0.0, 0.0])))[1:]
+        check_mean(x, mean)
+        check_mean((x - mean) ** 2, spread**2)
+
+
 @pytest.mark.parametrize("steps", [None, 8])
 @pytest.mark.parametrize("wanted", [0.0, 2.0, 0.5])
 @pytest.mark.parametrize("power", [1.0, 2.0])
@@ -107,6 +139,7 @@ def test_outside_is_another_time_alone() -> None:
         ({"wanted": 3.0}, "wanted=3.0 lies outside"),
         ({"power": 0.0}, "power=0.0 must be above 0"),
         ({"steps": 0}, "steps=0 1 or more"),
+        ({"scatter": -1.0}, "scatter=-1.0 must be 0 or more"),
         ({"time": 1}, "time=1 must be 0 or 3"),
     ],
 )

@@ -17,6 +17,7 @@ from stde_cli.problem.operators import (
     Combination,
     Divergence,
     Drift,
+    GradientForm,
     GradientNorm,
     Laplacian,
     Partial,
@@ -95,6 +96,16 @@ def table():
         ),
         "gradient norm": (GradientNorm(), wave, A2 * U**2),
         "gradient norm within": (GradientNorm((2, 5)), powers, np.sum((6 * B * X**5)[2:] ** 2)),
+        "gradient form": (
+            GradientForm(jnp.array(SKEW), (1, 4)),
+            wave,
+            A[1:4] @ SKEW @ A[1:4] * U**2,
+        ),
+        "gradient form, diagonal": (
+            GradientForm(jnp.array(DIAGONAL)),
+            powers,
+            DIAGONAL @ (6 * B * X**5) ** 2,
+        ),
         "biharmonic": (Polyharmonic(2), wave, A2**2 * U),
         "biharmonic of powers": (Polyharmonic(), powers, B4),
         # Of x_0^2 x_1^3 x_2: 2 u_0011 alone is not zero, 2 * 2 * 6 x_1 x_2.

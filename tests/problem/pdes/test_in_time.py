@@ -72,6 +72,9 @@ def test_soft_values_and_gradients_are_terms_of_the_loss(float64: None) -> None:
 def test_without_a_gradient_weight_there_is_no_gradient_term() -> None:
     pde = in_time(initial={"value": 0, "hold": "soft", "gradient_weight": 0})
     assert len(pde.conditions) == 1
+    # Nor is one asked for where there is none.
+    kinked = {"value": "max(x1, 0)", "gradient_weight": 0}
+    assert len(in_time(**on_diffusion(), initial=kinked).conditions) == 1
 
 
 @pytest.mark.parametrize("text", ["max(x1 - 1/2, 0)", "abs(sum(i, x[i]))", "min(t, x2)"])
@@ -165,9 +168,21 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (on_diffusion(diffusion="w"), "pde.coordinates.x.diffusion=w: has 2 numbers"),
     (on_diffusion(diffusion="b"), "pde.coordinates.x.diffusion=b: no such parameter"),
     (on_diffusion(drift=1), "pde.coordinates.x.drift: no such key; beside diffusion give from"),
+    (on_diffusion(since=0.8), "pde.coordinates.x.since=0.8: lies outside the range [0.2, 0.7]"),
+    (on_diffusion(since="t"), "pde.coordinates.x.since=t: is no number"),
+    (on_diffusion(scatter=-1), "pde.coordinates.x.scatter=-1: must be 0 or more"),
+    (on_diffusion(rate=1), "pde.coordinates.x.rate: no such key; beside diffusion give from"),
     (on_diffusion(denser=0), "pde.coordinates.x.denser=0: must be above 0"),
     (on_diffusion(steps=0.5), "pde.coordinates.x.steps=0.5: must be a whole number"),
     (on_diffusion(**{"from": [1, 2]}), "pde.coordinates.x.from: has 2 numbers, and the family"),
+    (
+        on_diffusion() | {"initial": "max(x1, 0)"},
+        "pde.initial.gradient_weight=0.05: the value has no gradient where points of that time are",
+    ),
+    (
+        on_diffusion() | {"initial": {"value": "sqrt(norm2(x))", "hold": "soft"}},
+        "pde.initial.gradient_weight=0.05: the value has no gradient",
+    ),
     ({"terminal": {"hold": "soft"}}, "pde.terminal.value: is no text"),
     ({"terminal": {"value": 0, "weigth": 1}}, "pde.terminal.weigth: no such key; give value, lift"),
     ({"terminal": {"value": 0, "weight": 0}}, "pde.terminal.weight=0: must be above 0"),
