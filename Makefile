@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: solve test test-slow lint types bench docs-check clean
+.PHONY: solve test test-slow test-slurm lint types bench docs-check clean
 .DEFAULT_GOAL := test
 
 # The environment is made anew whenever the requirements change.
@@ -24,6 +24,14 @@ test: .venv/ready
 
 test-slow: .venv/ready
 	$(BIN)/pytest -m slow --numprocesses 2 --dist worksteal
+
+# Sweeps on a real Slurm, which is installed where there is none, and started on this machine alone.
+test-slurm: .venv/ready
+	@command -v slurmctld munged > /dev/null || [ "$$(id -u)" = 0 ] || \
+		{ echo "make test-slurm needs slurm-wlm and munge, or root to install them"; exit 2; }
+	@command -v slurmctld munged > /dev/null || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slurm-wlm munge; }
+	$(BIN)/pytest -m slurm tests/slurm
 
 lint: .venv/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ PACKAGE = Path(stde_cli.__file__).parent
 
 # From the bottom up; in each room its files and folders, from the bottom up.
 ROOMS = {
-    "system": "errors files interrupts resources environment ranges types prng",
+    "system": "errors files interrupts slurm resources environment ranges types prng",
     "autodiff": "directions restriction taylor",
     "expressions": """layout nodes faults syntax evaluation algebra scope reader operators parser
         linear gathering field""",
@@ -21,13 +21,15 @@ ROOMS = {
     "estimators": "base reading standard_error exact stde published",
     "ansatz": "windows networks guess hard_constraint",
     "objective": "sampled_residual losses collocation weighting metrics at_point",
-    "runs": "cache summary directory results listing slices points tracking reporting",
-    "training": "schedules least_squares start state step loop checkpoint events initialisation",
+    "runs": """cache summary attempts directory results submitted listing slices points tracking
+        reporting""",
+    "training": """schedules least_squares start state step compilation loop checkpoint events
+        initialisation""",
     "config": "schema files hydra_errors composition targets validate variants build saved sweeps",
-    "jobs": """estimate trained reference benchmarks reproduction reports solve launch export run
-        plans""",
-    "cli": """main arguments sweeps hydra_app solve resume runs report evaluate predict export
-        reference plan bench reproduce list doctor completion""",
+    "jobs": """estimate trained reference benchmarks reproduction reports solve requeue launch
+        export run plans status""",
+    "cli": """main arguments sweeps submission hydra_app job solve resume runs status report
+        evaluate predict export reference plan bench reproduce list doctor completion""",
 }
 # The package's face: names that all may use, or that none of the rooms may.
 VERSION, FACE = "_version", ("__init__", "__main__", "pdes")

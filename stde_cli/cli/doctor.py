@@ -6,6 +6,7 @@ from importlib import util
 from pathlib import Path
 
 from stde_cli.cli.arguments import Parser
+from stde_cli.system import slurm
 
 
 def parser() -> Parser:
@@ -53,10 +54,9 @@ def _findings(problems: list[str]):
     yield "runs directory", str(Path("runs").absolute())
     if not os.access(runs, os.W_OK):
         problems.append(f"{runs.absolute()} cannot be written to: set run_dir")
-    # Plugins share a package, which is there with the first of them.
-    plugins = util.find_spec("hydra_plugins") is not None
-    launcher = plugins and util.find_spec("hydra_plugins.hydra_joblib_launcher") is not None
-    yield "joblib, submitit launchers", "installed" if launcher else "pip install 'stde[sweep]'"
+    launcher = util.find_spec("hydra_plugins.hydra_joblib_launcher") is not None
+    yield "joblib launcher", "installed" if launcher else "pip install 'stde[sweep]'"
+    yield "Slurm", "sbatch is here" if slurm.is_here() else "none here"
 
     from stde_cli.runs.tracking.wandb import obstacle_to_online
 

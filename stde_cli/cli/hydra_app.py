@@ -34,9 +34,19 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
         StdeError: what the task raises; in a sweep, after the other jobs have run.
     """
     try:
-        ordered = _flags_first(command, arguments)
+        _run(command, arguments, task)
     except SystemExit as stop:
         return int(stop.code or 0)
+    return 0
+
+
+def value(command: str, arguments: list[str], task: Callable[[DictConfig], float | None]) -> Any:
+    """As `run` of a single configuration; what the task returns."""
+    return _run(command, arguments, task)
+
+
+def _run(command: str, arguments: list[str], task: Callable[[DictConfig], float | None]) -> Any:
+    ordered = _flags_first(command, arguments)
     _refuse_other_places(ordered)
     register()
     guarded = _Task(command, task)
@@ -47,17 +57,13 @@ def run(command: str, arguments: list[str], task: Callable[[DictConfig], float |
     environment = mock.patch.dict(os.environ, HYDRA_FULL_ERROR="1")
     line = [f"stde {command}", *ordered]
     typed = mock.patch.object(sys, "argv", line)
-    with environment, typed, sweeps.told_together():
-        try:
-            with explained(command, arguments):
-                if {"-m", "--multirun"} & set(arguments):
-                    line.append(_short_names(arguments))
-                application()
-        except SystemExit as stop:
-            return int(stop.code or 0)
+    with environment, typed, sweeps.told_together(), explained(command, arguments):
+        if {"-m", "--multirun"} & set(arguments):
+            line.append(_short_names(arguments))
+        application()
     if guarded.error is not None:
         raise guarded.error
-    return 0
+    return guarded.value
 
 
 def _flags_first(command: str, arguments: list[str]) -> list[str]:
@@ -116,6 +122,12 @@ def overrides_of(hydra_config: Any) -> list[str]:
     return list(written)
 
 
+def in_sweep(hydra_config: Any) -> bool:
+    """Whether a configuration is one of several: a job of its own on Slurm has its number alone."""
+    multirun = hydra_config.mode == RunMode.MULTIRUN
+    return multirun or not OmegaConf.is_missing(hydra_config.job, "num")
+
+
 def name_beside_others(hydra_config: Any) -> str | None:
     """The name of a job that shares its screen: its number in the sweep and what it varies."""
     alone = hydra_config.mode == RunMode.RUN
@@ -145,6 +157,7 @@ class _Task:
         self._command, self._task, self._here = command, task, Path.cwd()
         self._process = os.getpid()
         self.error: StdeError | None = None
+        self.value: float | None = None
 
     @property
     def __module__(self) -> str:
@@ -160,7 +173,8 @@ class _Task:
         if sweeps.Stopped.by is not None:
             raise Interrupted("not begun: its process was interrupted", sweeps.Stopped.by)
         try:
-            return self._guarded(config)
+            self.value = self._guarded(config)
+            return self.value
         except StdeError as error:
             if hydra_config.mode == RunMode.RUN:
                 self.error = error

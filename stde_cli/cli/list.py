@@ -24,6 +24,7 @@ GROUPS = {
     "tracker": "tracker",
     "reference": "reference",
     "experiment": "experiment",
+    "cluster": "cluster",
 }
 
 

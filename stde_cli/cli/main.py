@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -11,11 +12,13 @@ from typing import NoReturn
 from stde_cli import __version__
 from stde_cli.system.errors import Interrupted, StdeError, Unexpected, UsageError
 from stde_cli.system.interrupts import SIGNALS
+from stde_cli.system.slurm import WARNINGS, this_job
 
 COMMANDS = {
     "solve": "train one PDE; -m sweeps over several values",
     "resume": "go on with an interrupted run, or train a finished one further",
     "runs": "the runs there are, and what became of them",
+    "status": "each job of a sweep, here or on Slurm",
     "evaluate": "errors and residual of a run on fresh points",
     "report": "runs side by side: a table, and a page with pictures",
     "predict": "u and its derivatives at your points",
@@ -28,6 +31,9 @@ COMMANDS = {
     "doctor": "devices, memory, versions: what would stop a run",
     "completion": "the tab completion of bash, zsh or fish",
 }
+
+_HIDDEN = {"_complete": "completion", "_job": "job"}
+"""Commands that shells and schedulers give."""
 
 _INTERRUPTED = tuple(128 + number for number in SIGNALS)
 """The statuses of a process that a signal ends."""
@@ -87,6 +93,9 @@ def program() -> NoReturn:
     """`main` as a process of its own."""
     # Processes that a sweep starts with python -m would look in their directory first.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
+    if sys.argv[1:2] in (["solve"], ["resume"], ["_job"]) and this_job() is not None:
+        # Imports take seconds, in which a job may be told to go: kept back until `Interrupts`.
+        signal.pthread_sigmask(signal.SIG_BLOCK, WARNINGS)
     status = main()
     # Not where jobs were sent to processes: joblib has semaphores to give back.
     if status in _INTERRUPTED and "joblib" not in sys.modules:
@@ -99,8 +108,8 @@ def program() -> NoReturn:
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    if name == "_complete":
-        module = "completion"
+    if name in _HIDDEN:
+        module = _HIDDEN[name]
     elif name in COMMANDS:
         module = name
     else:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from stde_cli.cli import hydra_app
@@ -57,7 +56,7 @@ def task(config: DictConfig) -> None:
     from stde_cli.jobs import reproduction
 
     what = _reproduction(config)
-    by_launcher = HydraConfig.get().mode == RunMode.MULTIRUN
+    by_launcher = hydra_app.in_sweep(HydraConfig.get())
     try:
         if config.dry_run:
             what.directory.check()

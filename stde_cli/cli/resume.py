@@ -43,12 +43,14 @@ def main(arguments: list[str]) -> int:
             from stde_cli.config import saved
             from stde_cli.config.validate import validate
             from stde_cli.jobs import solve as session
+            from stde_cli.jobs.requeue import requeued
 
             config = saved.load(run, trust=options.trust, tracked=True)
             if further:
                 config.steps = options.steps
                 validate(config, trusted=options.trust, tracked=True, new=False)
-            summary = session.resume(config, run, command=command, interrupts=interrupts)
+            with requeued(run):
+                summary = session.resume(config, run, command=command, interrupts=interrupts)
     show_summary(summary)
     return 0
 

@@ -64,6 +64,6 @@ def _place(config: DictConfig, hydra_config: HydraConf) -> Path | None:
     """The directory that the user, or the sweep, chose for this run."""
     if config.run_dir is not None:
         return Path(config.run_dir)
-    if hydra_config.mode == RunMode.MULTIRUN:
+    if hydra_app.in_sweep(hydra_config):
         return Path(hydra_config.sweep.dir) / f"{hydra_config.job.num}-{slug(config)}"
     return None

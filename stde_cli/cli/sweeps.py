@@ -13,7 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from stde_cli.config.sweeps import RECORD
+from stde_cli.config.sweeps import LOCK, RECORD, lock
 from stde_cli.system.errors import Interrupted, StdeError, SweepFailed, UsageError
 from stde_cli.system.files import missing_directories, remove_empty
 from stde_cli.system.interrupts import PassedOn
@@ -27,12 +27,20 @@ class Stopped:
 
 
 class Sweep:
-    """A sweep at work: what passes signals on to its jobs, and the directories made for it."""
+    """A sweep at work: what passes signals on to its jobs, and the directories made for it.
+
+    Attributes:
+        left: its jobs are at work elsewhere, and nobody waits for them.
+
+    Raises:
+        UsageError: another is at work in the directory, or it cannot be written to.
+    """
 
     def __init__(self, directory: Path, *, side_by_side: bool):
-        self.directory = directory
+        self.directory, self.left = directory, False
         self._made = missing_directories(directory)
         self._recorded = (directory / RECORD).exists()
+        self._lock = lock(directory)
         self.relay = None
         if side_by_side:
             # Python starts it with signals unblocked, and leaves them so here: before they are
@@ -44,8 +52,10 @@ class Sweep:
         """Pass no more signals on; remove the directory of a sweep none of whose jobs began."""
         if self.relay:
             self.relay.__exit__()
-        if not self._recorded and _names(self.directory) == [RECORD]:
+        if not self._recorded and set(_names(self.directory)) == {RECORD, LOCK}:
             (self.directory / RECORD).unlink()
+        (self.directory / LOCK).unlink(missing_ok=True)
+        self._lock.close()
         remove_empty(self._made)
 
 
@@ -59,7 +69,18 @@ class Begin(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         side_by_side = "joblib" in config.hydra.launcher._target_
-        Begin.sweep = Sweep(Path(config.hydra.sweep.dir), side_by_side=side_by_side)
+        try:
+            Begin.sweep = Sweep(Path(config.hydra.sweep.dir), side_by_side=side_by_side)
+        except UsageError as refused:
+            # Hydra passes over what a callback raises, but for this.
+            raise _Refused(refused) from refused
+
+
+class _Refused(BaseException):
+    """A sweep does not begin."""
+
+    def __init__(self, why: UsageError):
+        self.why = why
 
 
 @contextmanager
@@ -91,6 +112,8 @@ def told_together() -> Iterator[None]:
     try:
         with mock.patch.object(JobReturn, "return_value", in_place_of_hydras):
             yield
+    except _Refused as refusal:
+        raise refusal.why from None
     finally:
         sweep, Begin.sweep = Begin.sweep, None
         if sweep:
@@ -101,7 +124,7 @@ def told_together() -> Iterator[None]:
                     f"the same command, hydra.sweep.dir={sweep.directory} and resume=auto",
                     number,
                 )
-    if sweep and not ended:
+    if sweep and not ended and not sweep.left:
         raise UsageError("-m", None, "there is no job in this sweep", "give a key several values")
     if sweep and lost:
         raise _failure(sweep, lost)

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from stde_cli.system.errors import UsageError
 
-_EXTRAS = {"joblib": "sweep", "submitit_local": "sweep", "submitit_slurm": "sweep"}
+_EXTRAS = {"joblib": "sweep"}
 
 
 def explain(error: Exception, directory: Path, command: str) -> UsageError:

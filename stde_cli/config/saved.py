@@ -14,7 +14,7 @@ from stde_cli.config.validate import validate
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import UsageError
 
-_NOT_THE_RUN = ("run_dir", "resume", "report", "tracker", "reference")
+_NOT_THE_RUN = ("run_dir", "resume", "report", "tracker", "reference", "cluster")
 """Keys that say where a run is kept and shown, not what it computes."""
 
 

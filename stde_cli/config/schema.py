@@ -83,7 +83,8 @@ class SolveConfig:
     run_dir: PathText | None = None
     """Where the run is kept; null: a new directory under runs/."""
     resume: str = "never"
-    """auto: go on from this configuration's own earlier run, if there is one."""
+    """auto: go on from this configuration's own earlier run, if there is one, but none that
+    failed twice at the same step; retry: even that."""
     report: Switch = False
     """Write report.html into the run directory at the end."""
     pde: Any = MISSING

@@ -1,7 +1,9 @@
 """What a sweep was to run, from the record that Hydra keeps of it."""
 
+import fcntl
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -10,9 +12,45 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.config import files
+from stde_cli.system.errors import UsageError
 
 RECORD = "multirun.yaml"
 """What Hydra writes into a sweep's directory, before any of its jobs begins."""
+
+
+LOCK = ".lock"
+"""Locked while a sweep is at work in its directory, or submits its jobs from there."""
+
+
+def lock(sweep: Path) -> IO[str]:
+    """Keep other sweeps out of the directory, until the file that is returned is closed.
+
+    Raises:
+        UsageError: one is at work in it, or it cannot be written to.
+    """
+    try:
+        sweep.mkdir(parents=True, exist_ok=True)
+        file = (sweep / LOCK).open("a")
+    except OSError as error:
+        why = f"cannot be written to ({error.strerror})"
+        raise UsageError("hydra.sweep.dir", sweep, why, "choose another") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        why = "another sweep is at work in it"
+        raise UsageError("hydra.sweep.dir", sweep, why, "wait for it, or choose another") from None
+    return file
+
+
+def at_work(sweep: Path) -> bool:
+    """Whether a sweep is at work in the directory, now. Nothing is written."""
+    with suppress(FileNotFoundError), (sweep / LOCK).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 class Planned(NamedTuple):

@@ -19,7 +19,7 @@ from stde_cli.system.prng import GENERATORS
 from stde_cli.system.ranges import Switch
 
 _CHOICES = {
-    "resume": ("never", "auto"),
+    "resume": ("never", "auto", "retry"),
     "runtime.precision": ("float32", "float64"),
     "runtime.matmul_precision": ("default", "high", "highest", "bfloat16", "tensorfloat32"),
     "runtime.generator": GENERATORS,

@@ -8,10 +8,13 @@ from omegaconf import DictConfig
 
 from stde_cli.config.saved import describes_same_run, difference, slug
 from stde_cli.jobs import solve as session
+from stde_cli.jobs.requeue import refuse_if_futile, requeued
+from stde_cli.runs.attempts import Attempts
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.summary import FINISHED, Summary
 from stde_cli.system.errors import UsageError
 from stde_cli.system.interrupts import Interrupts
+from stde_cli.system.slurm import Job, this_job
 
 
 def launch(
@@ -22,7 +25,9 @@ def launch(
     interrupts: Interrupts,
     job: str | None = None,
 ) -> tuple[RunDirectory, Summary]:
-    """Solve, or with resume=auto go on. Returns the directory and the summary.
+    """Solve, or with resume=auto and in a job that Slurm starts again go on.
+
+    Returns the directory and the summary.
 
     Args:
         config: checked by `validate`.
@@ -31,26 +36,40 @@ def launch(
     Raises:
         StdeError: as `solve` and `resume` do.
     """
-    run = _own_earlier_run(config, place) if config.resume == "auto" else None
-    again = run is not None and not run.has_checkpoint()
+    # A job that Slurm starts again goes on, without anybody's saying so.
+    job_again = (slurm_job := this_job()) is not None and slurm_job.restarts > 0
+    goes_on = config.resume != "never" or job_again
+    run = _own_earlier_run(config, place, slurm_job) if goes_on else None
     if run is None:
         if place is None:
             name = f"{slug(config)}-{datetime.now():%Y%m%d-%H%M%S}"
             run = RunDirectory.create_named(Path("runs"), name)
         else:
             run = RunDirectory.create(place)
-    elif not again:
-        summary = run.read_summary()
-        if summary.status != FINISHED:
-            summary = session.resume(config, run, command=command, interrupts=interrupts, job=job)
+        with requeued(run):
+            summary = session.solve(config, run, command=command, interrupts=interrupts, job=job)
         return run, summary
-    return run, session.solve(
-        config, run, command=command, interrupts=interrupts, job=job, again=again
-    )
+    begun = run.has_checkpoint()
+    if begun and (summary := run.read_summary()).status == FINISHED:
+        return run, summary
+    if config.resume != "retry":
+        refuse_if_futile(run)
+    with requeued(run):
+        if begun:
+            summary = session.resume(config, run, command=command, interrupts=interrupts, job=job)
+        else:
+            summary = session.solve(
+                config, run, command=command, interrupts=interrupts, job=job, again=True
+            )
+    return run, summary
 
 
-def _own_earlier_run(config: DictConfig, place: Path | None) -> RunDirectory | None:
+def _own_earlier_run(
+    config: DictConfig, place: Path | None, job: Job | None
+) -> RunDirectory | None:
     """For resume=auto: the run of this very configuration; at `place`, even without a checkpoint.
+
+    So is one that the same Slurm job began.
 
     Raises:
         UsageError: `place` holds the run of another configuration.
@@ -70,6 +89,7 @@ def _own_earlier_run(config: DictConfig, place: Path | None) -> RunDirectory | N
         run = RunDirectory(file.parent)
         # A neighbour that cannot be read is not this run.
         with suppress(UsageError):
-            if run.has_checkpoint() and describes_same_run(run, config):
+            ours = job is not None and job.name in {each.job for each in Attempts(run.path).all}
+            if (ours or run.has_checkpoint()) and describes_same_run(run, config):
                 return run
     return None

@@ -28,12 +28,13 @@ from stde_cli.config.build import (
 from stde_cli.jobs.reference import find_reference
 from stde_cli.objective.at_point import far_from_point, value_at_point
 from stde_cli.objective.metrics import Evaluator
+from stde_cli.runs.attempts import Attempts
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.summary import FAILED, FINISHED, INTERRUPTED, RUNNING, Summary
 from stde_cli.runs.tracking import Tracker
 from stde_cli.runs.tracking.console import RunConsole
 from stde_cli.system.environment import git_revision, versions
-from stde_cli.system.errors import Interrupted, UsageError
+from stde_cli.system.errors import Interrupted, StdeError, Unexpected, UsageError
 from stde_cli.system.interrupts import Interrupts
 from stde_cli.system.resources import (
     available_memory_bytes,
@@ -41,6 +42,7 @@ from stde_cli.system.resources import (
     peak_memory_mb,
     reset_peak_memory,
 )
+from stde_cli.system.slurm import this_job
 from stde_cli.training import Chunk, Executable, Initialisation, TrainerState, advance
 from stde_cli.training.checkpoint import Checkpoints
 from stde_cli.training.events import (
@@ -88,9 +90,11 @@ def solve(
         try:
             with configured_jax(config):
                 summary = _run(config, run, command, interrupts, job)
-        except (UsageError, Interrupted, OSError, KeyboardInterrupt):
-            # Refused or stopped before the first step: nothing half-written stays.
-            if not run.has_progress():
+        except (UsageError, Interrupted, OSError, KeyboardInterrupt) as error:
+            # Refused or stopped before the first step: nothing half-written stays, but for what
+            # Slurm will start again.
+            comes_again = isinstance(error, Interrupted) and this_job() is not None
+            if not run.has_progress() and not comes_again:
                 run.discard()
             raise
         _write_report(config, run)
@@ -161,7 +165,7 @@ def _run(
             why = f"{run.path} has taken {done} steps already"
             raise UsageError("steps", config.steps, why, "give more")
         summary = _new_summary(config, run, command, shapes)
-        record = _Record(run, summary, started, earlier)
+        record = _Record(run, summary, started, earlier, checkpoints, interrupts)
         extended = earlier is not None and earlier.steps_planned != config.steps
         settings = saved.kept(config)
         if state is None:
@@ -177,7 +181,7 @@ def _run(
             stop = Stop(interrupts, checkpoints, run.path)
             reference = _reference(config, console, stop)
             console.stage("compiling")
-            executable = _compile(config, built, shapes, record, restored=state is not None)
+            executable = _compile(config, built, shapes, record, stop, restored=state is not None)
             if state is None:
                 state = _first_state(config, built, record, console, stop)
             if extended:
@@ -254,10 +258,18 @@ class _Record:
     every = None
 
     def __init__(
-        self, run: RunDirectory, summary: Summary, started: float, earlier: Summary | None
+        self,
+        run: RunDirectory,
+        summary: Summary,
+        started: float,
+        earlier: Summary | None,
+        checkpoints: Checkpoints,
+        interrupts: Interrupts,
     ):
         self.summary, self.speed = summary, Speed()
         self._run, self._started, self._earlier_seconds = run, started, 0.0
+        self._checkpoints, self._interrupts = checkpoints, interrupts
+        self._attempts = Attempts(run.path)
         # What stands again where the run ends before it is at work.
         self._earlier = earlier
         if earlier is not None:
@@ -265,6 +277,7 @@ class _Record:
             # A run stopped in its last evaluation has no step left to measure anew.
             summary.command, summary.loss = earlier.command, earlier.loss
             summary.steps_per_second = earlier.steps_per_second
+            summary.save_seconds = earlier.save_seconds
 
     def __call__(self, chunk: Chunk) -> None:
         self.summary.steps, self.summary.loss = chunk.step, float(chunk.losses[-1])
@@ -281,11 +294,15 @@ class _Record:
     @contextmanager
     def of_its_end(self, tracker: Tracker, config: DictConfig) -> Iterator[None]:
         """Say how the run ends, whatever ends it; and where memory does, with which settings."""
+        job = this_job()
+        self._attempts.begin(self.summary.steps, job and job.name, job and job.node)
         try:
             self._write(RUNNING)
             yield
         except BaseException as error:
             stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+            told = error if isinstance(error, StdeError) else Unexpected(error)
+            self.summary.failure = None if stopped else str(told)
             self._end(INTERRUPTED if stopped else FAILED, tracker)
             # A full disk exhausts a resource, too, and has been explained.
             if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
@@ -301,12 +318,17 @@ class _Record:
                 self._write(status)
             else:
                 self._run.write_summary(self._earlier)
+            by, at = self._interrupts.received, self._interrupts.received_at
+            took = None if at is None else time.monotonic() - at
+            self._attempts.end(status, self.summary.steps, None if by is None else by.name, took)
         tracker.finish(self.summary.as_dict())
 
     def _write(self, status: str) -> None:
         self.summary.status = status
         self.summary.wall_seconds = self.seconds()
         self.summary.peak_memory_mb = peak_memory_mb()
+        found = (self._checkpoints.save_seconds, self.summary.save_seconds)
+        self.summary.save_seconds = max((s for s in found if s is not None), default=None)
         self._run.write_summary(self.summary)
 
 
@@ -339,10 +361,16 @@ def _about_schedule(config: DictConfig, built: Built, done: int) -> str:
 
 
 def _compile(
-    config: DictConfig, built: Built, shapes: TrainerState, record: _Record, *, restored: bool
+    config: DictConfig,
+    built: Built,
+    shapes: TrainerState,
+    record: _Record,
+    stop: Stop,
+    *,
+    restored: bool,
 ) -> Executable:
     with refusing(config):
-        executable = Executable(built.problem, shapes)
+        executable = Executable(built.problem, shapes, between=stop.before_the_first_step)
     record.summary.compile_seconds = executable.compile_seconds
     needed = executable.temp_memory_bytes
     if not restored:
@@ -355,7 +383,7 @@ def _first_state(
     config: DictConfig, built: Built, record: _Record, console: RunConsole, stop: Stop
 ) -> TrainerState:
     with refusing(config):
-        initialisation = Initialisation(built.initialise)
+        initialisation = Initialisation(built.initialise, between=stop.before_the_first_step)
     record.summary.compile_seconds = initialisation.compile_seconds + (
         record.summary.compile_seconds or 0.0
     )

@@ -3,6 +3,7 @@
 config.yaml     the configuration, every default filled in
 metrics.jsonl   a JSON object a line: the step and the figures of that moment
 summary.json    status, final figures, environment
+attempts.json   when a process was at work on it, and how that ended
 checkpoints/    one directory a saved step, in orbax's format
 console.log     what was shown
 report.html     a page with curves and pictures, where it was asked for
@@ -22,6 +23,7 @@ from typing import IO
 
 from pydantic import ValidationError
 
+from stde_cli.runs import attempts
 from stde_cli.runs.summary import Summary
 from stde_cli.system.errors import UsageError
 from stde_cli.system.files import (
@@ -34,8 +36,9 @@ from stde_cli.system.files import (
 
 _LOCK = ".lock"
 _WHOLE = ("config.yaml", "metrics.jsonl", "summary.json")
+_WRITTEN = (*_WHOLE, attempts.FILE)
 _OURS = frozenset((_LOCK, "checkpoints", "console.log", "report.html", "wandb", "wandb_id")).union(
-    _WHOLE, (name + PARTIAL for name in _WHOLE)
+    _WRITTEN, (name + PARTIAL for name in _WRITTEN)
 )
 """All that this program puts into a run directory; the rest is the user's."""
 
@@ -162,10 +165,15 @@ class RunDirectory:
         kept = [json.dumps(row) + "\n" for row in self.read_metrics() if row["step"] <= step]
         write_atomically(self.metrics, "".join(kept))
 
+    def newest_checkpoint(self) -> int | None:
+        """The step of it."""
+        if not self.checkpoints.is_dir():
+            return None
+        steps = (int(p.name) for p in self.checkpoints.iterdir() if p.name.isdigit())
+        return max(steps, default=None)
+
     def has_checkpoint(self) -> bool:
-        return self.checkpoints.is_dir() and any(
-            p.name.isdigit() for p in self.checkpoints.iterdir()
-        )
+        return self.newest_checkpoint() is not None
 
     def has_progress(self) -> bool:
         """Whether there is anything to lose: a checkpoint, or figures."""

@@ -44,7 +44,7 @@ class Listed:
 def list_runs(directories: Iterable[Path]) -> list[Listed]:
     """The runs in and below the directories, those of sweeps too; the newest first."""
     found = {run.path.resolve(): run for place in directories for run in _find(place)}
-    return sorted(map(_describe, found.values()), key=lambda run: run.age_seconds)
+    return sorted(map(describe, found.values()), key=lambda run: run.age_seconds)
 
 
 def _find(place: Path) -> Iterator[RunDirectory]:
@@ -55,7 +55,7 @@ def _find(place: Path) -> Iterator[RunDirectory]:
             below.clear()
 
 
-def _describe(run: RunDirectory) -> Listed:
+def describe(run: RunDirectory) -> Listed:
     written = [file.stat().st_mtime for file in (run.summary, run.metrics) if file.exists()]
     age = max(0.0, time.time() - max(written, default=time.time()))
     try:

@@ -37,6 +37,10 @@ class Summary:
     compile_seconds: float | None = None
     wall_seconds: float = 0.0
     """Of all the times that the run was at work."""
+    save_seconds: float | None = None
+    """The longest that a checkpoint took."""
+    failure: str | None = None
+    """What a run that failed said."""
     peak_memory_mb: float | None = None
     parameters: int | None = None
     device: str | None = None

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import FrameType
@@ -22,10 +23,15 @@ class Interrupts:
     passes them on. What is ignored (`nohup`, a script's job
     in the background) stays ignored. Another handler than Python's own, such as that by which
     submitit sends a job to the queue again, has its turn after the context.
+
+    Attributes:
+        received: the first signal that came.
+        received_at: when, by `time.monotonic`.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self.received_at: float | None = None
         self._previous: dict[signal.Signals, Any] = {}
         self._mask: set[int] | None = None
 
@@ -51,7 +57,8 @@ class Interrupts:
             signal.raise_signal(self.received)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        self.received = self.received or signal.Signals(number)
+        if self.received is None:
+            self.received, self.received_at = signal.Signals(number), time.monotonic()
         # A process of a sweep gets Ctrl-C twice: from the terminal, and passed on.
         if not self._mask or number not in self._mask:
             signal.signal(number, self._previous[signal.Signals(number)])

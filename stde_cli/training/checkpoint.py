@@ -4,6 +4,7 @@ import logging
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,15 @@ _silence_late_callbacks()
 
 
 class Checkpoints:
-    """The checkpoints of one run, the newest `keep` of them."""
+    """The checkpoints of one run, the newest `keep` of them.
+
+    Attributes:
+        save_seconds: the longest that one took to write; None before the first.
+    """
 
     def __init__(self, directory: Path, keep: int):
         self.run = directory.parent
+        self.save_seconds: float | None = None
         self.directory = directory.absolute()
         # Synchronous: the loop donates the very buffers that an asynchronous save would still read.
         options = ocp.CheckpointManagerOptions(
@@ -66,7 +72,7 @@ class Checkpoints:
             RunFailed: the state holds a number that is not finite; nothing is written.
             UsageError: the file system refuses; older checkpoints stay.
         """
-        step = int(state.step)
+        step, started = int(state.step), time.perf_counter()
         if step == self.newest_step():
             return
         if not _all_finite(eqx.filter(state.ansatz, eqx.is_array)):
@@ -88,6 +94,7 @@ class Checkpoints:
                 f"the checkpoint of step {step} could not be written ({_reason(error)})",
                 f"{self.kept()}; free some space, then {go_on}",
             ) from error
+        self.save_seconds = max(self.save_seconds or 0.0, time.perf_counter() - started)
 
     def restore(self, like: TrainerState) -> TrainerState:
         """The newest checkpoint, in the structure of `like`, which may be abstract.

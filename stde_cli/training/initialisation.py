@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
+from stde_cli.training.compilation import compiled
 from stde_cli.training.state import TrainerState
 
 _PATIENCE = 0.01
@@ -19,11 +20,13 @@ class Initialisation:
         memory_bytes: XLA's temporary buffers and the state itself, its own analysis.
     """
 
-    def __init__(self, initialise: Callable[[], TrainerState]):
+    def __init__(
+        self, initialise: Callable[[], TrainerState], between: Callable[[], None] | None = None
+    ):
         start = time.perf_counter()
         # Equinox declares a plain function here, which has no `lower`.
         jitted: Any = eqx.filter_jit(initialise)
-        self._compiled = jitted.lower().compile()
+        self._compiled = compiled(jitted.lower().compile, between)
         self.compile_seconds = time.perf_counter() - start
         memory = self._compiled.compiled.memory_analysis()
         assert memory is not None, "this backend does not analyse memory"

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from stde_cli.training.compilation import compiled
 from stde_cli.training.state import Problem, TrainerState, is_array
 from stde_cli.training.step import training_step
 
@@ -34,7 +35,7 @@ class Executable:
     """The compiled call (state, count) -> state after `count` more steps, and their losses.
 
     Compiled from shapes alone, before any parameter exists, so that a run that would not fit can
-    be refused at once.
+    be refused at once. `between` is called while that is done, and may raise.
 
     Attributes:
         compile_seconds: tracing, lowering and compiling.
@@ -42,7 +43,12 @@ class Executable:
         argument_memory_bytes: state and problem, the same.
     """
 
-    def __init__(self, problem: Problem, abstract_state: TrainerState):
+    def __init__(
+        self,
+        problem: Problem,
+        abstract_state: TrainerState,
+        between: Callable[[], None] | None = None,
+    ):
         start = time.perf_counter()
         arrays, self._static = eqx.partition(abstract_state, is_array)
         self._problem, static_problem = eqx.partition(problem, eqx.is_array)
@@ -61,7 +67,7 @@ class Executable:
         lowered = jax.jit(run, donate_argnums=1).lower(
             self._problem, arrays, jax.ShapeDtypeStruct((), jnp.int32)
         )
-        self._compiled = lowered.compile()
+        self._compiled = compiled(lowered.compile, between)
         self.compile_seconds = time.perf_counter() - start
         memory = self._compiled.memory_analysis()
         assert memory is not None, "this backend does not analyse memory"
