@@ -180,6 +180,7 @@ def _run(
                 console.line(_about_schedule(config, built, done))
             stop = Stop(interrupts, checkpoints, run.path)
             reference = _reference(config, console, stop)
+            summary.reference_at_point = reference
             console.stage("compiling")
             executable = _compile(config, built, shapes, record, stop, restored=state is not None)
             if state is None:

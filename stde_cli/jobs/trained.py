@@ -36,6 +36,8 @@ class Trained(NamedTuple):
     built: Built
     ansatz: HardConstraint
     step: int
+    reference: float | None = None
+    """At the wanted point, as the run found it or its PDE says."""
 
 
 def load(run: RunDirectory, *, trust: bool = False) -> Trained:
@@ -49,7 +51,8 @@ def load(run: RunDirectory, *, trust: bool = False) -> Trained:
     with configured_jax(config):
         state = read_newest(run.checkpoints, abstract_state(config))
         built = build(config)
-    return Trained(config, built, state.ansatz, int(state.step))
+    reference = run.read_summary().reference_at_point
+    return Trained(config, built, state.ansatz, int(state.step), reference)
 
 
 def parse_derivatives(names: Sequence[str], layout: Layout) -> dict[str, AbstractOperator]:
@@ -155,7 +158,7 @@ def evaluate(trained: Trained, *, points: int, seed: int) -> dict[str, float | i
         errors = evaluator.errors(trained.ansatz, points, key=points_key)
         if errors:
             figures |= errors._asdict()
-        wanted = value_at_point(trained.ansatz, problem.pde)
+        wanted = value_at_point(trained.ansatz, problem.pde, trained.reference)
         if wanted:
             figures |= {k: v for k, v in wanted._asdict().items() if v is not None}
         residual_rms = evaluator.residual_rms(trained.ansatz, points, key=residual_key)

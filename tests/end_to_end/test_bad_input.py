@@ -124,6 +124,11 @@ SOLVE = [
     ("network.width=${", ["network.width", "key=value"]),
     ("checkpoint.minutes=inf", ["checkpoint.minutes=inf", "finite"]),
     ("pde=hjb_lqg pde.parameters.T=-1", ["pde.coordinates.t", "is empty"]),
+    (
+        "pde=parabolic_allen_cahn pde.value_at.t=0",
+        ["pde.initial.gradient_weight=0.05", "no gradient", "a kink"],
+    ),
+    ("pde=hjb_lqg pde.parameters.T=0", ["pde.coordinates.t", "is empty"]),
     ("pde=hjb_lqg pde.value_at.t=2", ["pde.value_at.t=2", "outside the range"]),
     ("pde=hjb_lqg pde.value_at.x=[1,2]", ["pde.value_at.x", "the family has 100"]),
     ("pde=hjb_lqg pde.coordinates.x={diffusion:1,from:0}", ["x.from", "+pde.coordinates.x.from="]),
@@ -214,6 +219,11 @@ def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Pa
             ["=feynman_kac", "Cole"],
         ),
         ("reference pde=hjb_lqg dim=3 reference=picard", ["=picard", "the gradient of u"]),
+        (
+            "reference pde=hjb_lqg reference=radial reference.level=2",
+            ["reference.level=2", "radial makes none"],
+        ),
+        ("reference pde=hjb_lqg reference.level=2", ["reference.level=2", "radial makes none"]),
         (
             "reference pde=semilinear_heat dim=100000 reference=picard reference.level=8",
             ["reference.level=8", "GB may be used"],

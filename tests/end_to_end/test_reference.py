@@ -8,7 +8,7 @@ import pytest
 from stde_cli.config.composition import compose
 from stde_cli.jobs.reference import _key
 from stde_cli.runs.cache import Cache
-from tests.end_to_end.command import in_process
+from tests.end_to_end.command import SMALL, in_process
 
 ASKED = ("reference", "pde=semilinear_heat", "dim=10", "reference.out=found.json")
 
@@ -33,6 +33,19 @@ def test_a_value_is_found_once(
     kept.write_text(kept.read_text().replace('"error"', '"err'))
     assert "before" not in in_process(*ASKED, capsys=capsys).check().out
     assert json.loads(kept.read_text())["value"] == pytest.approx(found["value"], abs=1e-9)
+
+
+def test_what_a_run_found_is_what_it_is_evaluated_against(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not the value of its file, which here is none."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    problem = ("pde=semilinear_heat", "pde.reference=null", "reference=auto")
+    in_process("solve", *problem, *SMALL, "run_dir=run", capsys=capsys).check()
+    told = in_process("evaluate", "run", "--points", "10", capsys=capsys).check().out
+    kept = json.loads(Path("run/summary.json").read_text())["reference_at_point"]
+    assert ["reference_at_point", f"{kept:.6g}"] in map(str.split, told.splitlines())
 
 
 def test_a_source_that_is_derived_is_part_of_the_question() -> None:

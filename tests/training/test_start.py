@@ -12,6 +12,7 @@ import pytest
 from stde_cli.ansatz.hard_constraint import HardConstraint, trained, without_network
 from stde_cli.ansatz.networks import MLP
 from stde_cli.autodiff.directions import Stratified
+from stde_cli.config.build import build
 from stde_cli.estimators import STDE, Exact
 from stde_cli.objective.losses import AbstractLoss, GradientEnhanced, Residual
 from stde_cli.objective.sampled_residual import SampledResidual
@@ -38,6 +39,7 @@ from stde_cli.training.start import (
     Start,
 )
 from stde_cli.training.step import training_step
+from tests.config.test_build import composed
 from tests.helpers import random_guess, random_pde
 
 
@@ -178,7 +180,7 @@ def test_only_the_network_is_trained() -> None:
 
 def test_the_published_start_changes_nothing() -> None:
     pde = random_pde(5, Poisson)
-    guess, scale, units = FromNetwork()(SampledResidual(pde, Exact()), 10, key=make_key(1))
+    guess, scale, units, _ = FromNetwork()(SampledResidual(pde, Exact()), 10, key=make_key(1))
     assert (float(scale), float(units.loss), float(units.conditions)) == (1.0, 1.0, 1.0)
     assert not any(leaf.any() for leaf in jax.tree.leaves(guess))
 
@@ -385,9 +387,20 @@ def test_sampled_operators_make_no_guess_worse(float64: None) -> None:
     assert found < trivial
 
 
+@pytest.mark.parametrize(("start", "begins"), [("trivial_solution", True), ("network", False)])
+def test_an_equation_in_time_begins_at_what_its_start_found(start: str, begins: bool) -> None:
+    small = ("dim=6", "network.width=8", "network.depth=2", "train.points=10", "estimator.batch=3")
+    config = composed("pde=semilinear_heat", f"start={start}", *small)
+    ansatz = build(config).initialise().ansatz
+    assert ansatz.guess is not None
+    found = without_network(ansatz.constraint, ansatz.guess, ansatz.lift)
+    x = jax.random.normal(make_key(2), (5, 7))
+    assert jnp.allclose(jax.vmap(ansatz)(x), jax.vmap(found)(x)) == begins
+
+
 def test_a_source_that_vanishes_leaves_the_guess_at_zero() -> None:
     start = FromLeastSquares(degree=1, rounds=1, iterations=3)
-    guess, scale, units = jax.jit(
+    guess, scale, units, _ = jax.jit(
         lambda key: start(SampledResidual(Multiple(20, 0.0), Exact()), 50, key=key)
     )(make_key(0))
     assert (float(scale), float(units.loss), float(units.conditions)) == (1.0, 1.0, 1.0)

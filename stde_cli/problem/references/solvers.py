@@ -52,6 +52,9 @@ def solve(
     made_linear = linear(structure) if method in ("auto", "feynman_kac") else None
     if method == "auto":
         method = _fitting(structure, made_linear is not None)
+    if level is not None and method != "picard":
+        why = f"is of Picard iterations, and {method} makes none"
+        raise UsageError("reference.level", level, why, "leave it out, or take reference=picard")
     wanted, key = _ERRORS[method] if error is None else error, jax.random.key(0)
     match method:
         case "radial":
