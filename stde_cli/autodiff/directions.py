@@ -273,7 +273,7 @@ class WithoutReplacement(AbstractSampler):
 
 
 class Importance(AbstractSampler):
-    """Coordinates in proportion to the size of their terms, stratified; uniform without sizes.
+    """Coordinates in proportion to the size of their terms, stratified; `Stratified` without sizes.
 
     The variance is least where terms of equal coefficient are alike ([STDE] section 4.3). Drawn and
     weighted in integers: a running sum in single precision would shift small probabilities.
@@ -282,7 +282,8 @@ class Importance(AbstractSampler):
     def __call__(
         self, dim: int, batch: int, *, sizes: Sizes = None, key: PRNGKey
     ) -> CoordinateDirections:
-        if sizes is None:
+        if sizes is None or batch == dim:
+            # As many draws as coordinates are each of them once.
             return Stratified()(dim, batch, key=key)
         total_size = jnp.sum(sizes)
         shares = jnp.where(total_size > 0, sizes / total_size, 1 / dim)

@@ -10,7 +10,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from stde_cli.autodiff.directions import AbstractSampler, Stratified
+from stde_cli.autodiff.directions import AbstractSampler, Importance
 from stde_cli.estimators import STDE, draw_operators, read_operators
 from stde_cli.expressions import Layout, parse
 from stde_cli.expressions.layout import Part
@@ -65,7 +65,7 @@ def estimate(
         parameters: numbers, vectors and matrices that the expression names.
         directions: how many a draw has; where it has every coordinate, nothing is left to chance.
         draws: how many independent draws, 2 or more.
-        sampler: where directions come from, `Stratified()` by default.
+        sampler: where directions come from, `Importance()` by default.
         key: a key of `jax.random`.
 
     Raises:
@@ -98,7 +98,7 @@ def estimate(
     node = parse(expression, layout, values, where="expression", allow=frozenset("u"))
     equation = Equation(node, layout, values, where="expression")
     _check_field(field, x[0] if x.ndim == 2 else x)
-    estimator = STDE(Stratified() if sampler is None else sampler, directions)
+    estimator = STDE(Importance() if sampler is None else sampler, directions)
     try:
         chance = eqx.filter_eval_shape(
             draw_operators, estimator, equation.operators, layout.dim, key=key

@@ -15,6 +15,7 @@ from stde_cli.expressions import (
 )
 from stde_cli.expressions.nodes import Number
 
+_ALONG = "nothing is sampled; one 1-jet along the vector: 1 coefficient a layer"
 _TRACE = "r random directions; one collapsed 2-jet: r + 2 coefficients a layer"
 
 
@@ -43,11 +44,11 @@ def how_sampled(node: Derivative) -> str:
         case GradNorm2() | GradForm():
             return "nothing is sampled; the gradient by one reverse pass"
         case Drift():
-            return "nothing is sampled; one 1-jet along the vector: 1 coefficient a layer"
+            return _ALONG
         case SumOfPartials(targets=targets, fixed=fixed, indices=indices):
             powers = [*(target.order for target in targets), *Counter(fixed).values()]
             if powers == [1]:
-                return "r random coordinates; one 1-jet along all of them: 1 coefficient a layer"
+                return _ALONG
             if powers == [2] and node.coefficient == Number(1):
                 return _TRACE
             return f"{_sets(len(indices), 'coordinates')}; {_pushed(powers)}"

@@ -94,9 +94,7 @@ class Equation(eqx.Module):
             else:
                 key_of(derivative)
         self.keys, self.squares = tuple(keys.items()), tuple(squares.items())
-        # A drift is one jet and |grad u|^2 one reverse pass: nothing is sampled for them.
-        exact = Drift | GradNorm2 | GradForm
-        sampled = {d for d in counts if not made.is_exact(d) and not isinstance(d, exact)}
+        sampled = {d for d in counts if made.is_sampled(d)}
         fault = degree_in(node, sampled)
         inside = derivatives(fault) if fault is not None else ()
         self.nonlinear_in = tuple(keys[d] for d in inside if d in sampled)
@@ -169,6 +167,11 @@ class _Operators:
         named = isinstance(node, Laplacian | Polyharmonic | Trace) and self.layout.family is None
         return isinstance(node, Partial) or named
 
+    def is_sampled(self, node: Derivative) -> bool:
+        """A drift is one jet and |grad u|^2 one reverse pass: nothing is sampled for them."""
+        first = isinstance(node, Drift | GradNorm2 | GradForm) or _is_first_order(node)
+        return not first and not self.is_exact(node)
+
     def operator(self, node: Derivative) -> AbstractOperator:
         space = self.layout.space
         self._check_order(node)
@@ -221,12 +224,17 @@ class _Operators:
             raise UsageError(self.where, None, "the indices of this sum have different ranges")
         start = self.layout.family_range.start
         low, high = node.bounds[0]
+        span = (start + low, start + high)
+        if _is_first_order(node):
+            offset = node.targets[0].offset
+            factors = _Factors(node, low, high, self.layout, dict(self.parameters))
+            return op.Drift(factors, (span[0] + offset, span[1] + offset))
         places = tuple((node.indices.index(t.index), t.offset) for t in node.targets)
         plain = places == tuple((number, 0) for number in range(len(node.indices)))
         return op.SumOfPartials(
             tuple(target.order for target in node.targets),
             fixed=node.fixed,
-            span=(start + low, start + high),
+            span=span,
             coefficient=self.coefficient(node, low),
             places=None if plain else places,
         )
@@ -274,6 +282,25 @@ class _Coefficient(eqx.Module):
     def __call__(self, x: Point, indices: Int[Array, "sets sums"]) -> Float[Array, " sets"]:
         numbers = {i: self.low + indices[:, k] for k, i in enumerate(self.node.indices)}
         return coefficient_at(self.node, self.layout, self.parameters, x, numbers)
+
+
+class _Factors(eqx.Module):
+    """c_i(x) of sum_i c_i u_i, as a vector over the numbers of the index."""
+
+    node: SumOfPartials = eqx.field(static=True)
+    low: int = eqx.field(static=True)
+    high: int = eqx.field(static=True)
+    layout: Layout = eqx.field(static=True)
+    parameters: dict[str, Array]
+
+    def __call__(self, x: Point) -> Float[Array, " numbers"]:
+        numbers = {self.node.indices[0]: jnp.arange(self.low, self.high)}
+        return coefficient_at(self.node, self.layout, self.parameters, x, numbers)
+
+
+def _is_first_order(node: Derivative) -> bool:
+    """Whether this is sum(i, c[i]*partial(u, x[i])), which is one derivative along c."""
+    return isinstance(node, SumOfPartials) and node.order == 1 and len(node.targets) == 1
 
 
 def _powers_of_laplacian(space: Sequence[int], times: int) -> op.Combination:

@@ -255,6 +255,9 @@ OVER_A_FAMILY: dict[str, Callable[[Parts], Any]] = {
     "div((1 + norm2(x))*grad(u)) - 2*u_t": lambda p: (
         (1 + p.x @ p.x) * p.lap + 2 * p.x @ p.grad - 2 * p.time
     ),
+    "laplacian(u) - 2*sum(i, c[i]*x[i]*partial(u, x[i+1]))**2 + sum(i, partial(u, x[i]))": (
+        lambda p: p.lap - 2 * ((_c * p.x)[:-1] @ p.grad[1:]) ** 2 + jnp.sum(p.grad)
+    ),
     "laplacian(u)*exp(u) - u_x1**2 + norm2(x)": lambda p: (
         p.lap * jnp.exp(p.u) - p.grad[0] ** 2 + p.x @ p.x
     ),
