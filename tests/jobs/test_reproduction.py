@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from stde_cli.config.build import build_pde
 from stde_cli.config.composition import compose, config_directory
 from stde_cli.config.validate import validate
 from stde_cli.jobs.reproduction import expectation, filling
@@ -108,6 +109,7 @@ def test_the_commands_are_ones_that_stde_takes(name: str) -> None:
     for cell in cells_of(table, scale):
         config = compose(cell.kind, cell.command[1:])
         validate(config)
+        build_pde(config)
         if cell.kind == BENCH:
             assert config.bench.methods[0] in config.bench.variants
 

@@ -17,7 +17,7 @@ from stde_cli.problem.references.structure import Structure
 from stde_cli.system.errors import UsageError
 
 METHODS = ("auto", "radial", "feynman_kac", "picard")
-VERSION = 1
+VERSION = 2
 """Of the solvers: what an earlier one found is found anew."""
 
 _ERRORS = {"radial": 1e-8, "feynman_kac": 1e-4, "picard": 1e-3}

@@ -138,22 +138,25 @@ def _try_at(problem: Parabolic, s: Scalar, x: Point, now: Scalar) -> Tried:
     at_zero = reaction(zero, zero, nothing)
     radius = jnp.linalg.norm(x)
     directions = [x / radius, *_directions(x.size, x.dtype)]
+    data = problem.data(x)
+    # What holds near zero need not hold where u is: a rate may be capped.
+    trials = [*_TRIALS, (data, 0.8, 1.0), (1.5 * data, 2.0, 0.4)]
     return Tried(
         s=s,
         x=x,
         diffusion=problem.diffusion(s, x),
-        data=problem.data(x),
+        data=data,
         at_zero=at_zero,
         in_u=in_u,
         in_square=in_square,
         drift=in_along @ velocities,
         drift_elsewhere=slopes(zero + 0.5, zero, nothing)[2] @ velocities,
-        values=jnp.stack([reaction(u, q, nothing + p) for u, q, p in _TRIALS]),
+        values=jnp.stack([reaction(u, q, nothing + p) for u, q, p in trials]),
         affine=jnp.stack(
-            [at_zero + in_u * u + in_square * q + jnp.sum(in_along) * p for u, q, p in _TRIALS]
+            [at_zero + in_u * u + in_square * q + jnp.sum(in_along) * p for u, q, p in trials]
         ),
         gradientless=jnp.stack(
-            [reaction(u, 0.0, nothing) + jnp.sum(in_along) * p for u, _, p in _TRIALS]
+            [reaction(u, 0.0, nothing) + jnp.sum(in_along) * p for u, _, p in trials]
         ),
         now=reaction(0.3, 0.2, nothing + 0.1, now),
         turned_data=jnp.stack([problem.data(radius * d) for d in directions]),
