@@ -10,9 +10,10 @@ ENV PATH=/opt/stde/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY stde_cli stde_cli
+COPY hydra_plugins hydra_plugins
 COPY configs configs
 RUN python3 -m venv /opt/stde \
-    && pip install --no-cache-dir --constraint constraints.txt '.[cuda,sweep]' \
+    && pip install --no-cache-dir --constraint constraints.txt '.[cuda,sweep,tune]' \
     && rm -rf /src
 
 # User 1000, as the owner of a mounted runs/ mostly is.

@@ -21,15 +21,16 @@ ROOMS = {
     "estimators": "base reading standard_error exact stde published",
     "ansatz": "windows networks guess hard_constraint",
     "objective": "sampled_residual losses collocation weighting metrics at_point",
-    "runs": """cache summary attempts directory results submitted listing slices points tracking
-        reporting""",
+    "runs": """cache summary attempts directory sweep results submitted listing slices points
+        tracking reporting""",
     "training": """schedules least_squares start state step compilation loop checkpoint events
         initialisation""",
-    "config": "schema files hydra_errors composition targets validate variants build saved sweeps",
-    "jobs": """estimate trained reference benchmarks reproduction reports solve requeue launch
-        export run plans status""",
-    "cli": """main arguments sweeps submission hydra_app job solve resume runs status report
-        evaluate predict export reference plan bench reproduce list doctor completion""",
+    "config": """schema files hydra_errors search_space composition targets validate variants build
+        saved sweeps""",
+    "jobs": """estimate trained reference benchmarks reproduction tuning reports solve requeue
+        launch export run plans status""",
+    "cli": """main arguments sweeps submission tuning hydra_app job solve resume runs status report
+        upload evaluate predict export reference plan bench reproduce list doctor completion""",
 }
 # The package's face: names that all may use, or that none of the rooms may.
 VERSION, FACE = "_version", ("__init__", "__main__", "pdes")

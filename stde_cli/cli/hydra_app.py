@@ -48,6 +48,8 @@ def value(command: str, arguments: list[str], task: Callable[[DictConfig], float
 def _run(command: str, arguments: list[str], task: Callable[[DictConfig], float | None]) -> Any:
     ordered = _flags_first(command, arguments)
     _refuse_other_places(ordered)
+    if not {"-m", "--multirun"} & set(arguments):
+        _refuse_a_sweeper_alone(ordered)
     register()
     guarded = _Task(command, task)
     application = hydra.main(
@@ -116,10 +118,19 @@ def _refuse_other_places(arguments: list[str]) -> None:
             raise UsageError(key, value, why, mend)
 
 
+def _refuse_a_sweeper_alone(arguments: list[str]) -> None:
+    """Hydra would leave a sweeper unused."""
+    for argument in arguments:
+        key, _, value = argument.lstrip("+~").partition("=")
+        if key == "hydra/sweeper" or key.startswith(("hydra/sweeper/", "hydra.sweeper.")):
+            raise UsageError(key, value, "there is nothing to sweep over", "add -m")
+
+
 def overrides_of(hydra_config: Any) -> list[str]:
     """What was typed, with its interpolations as they were written."""
     written: Any = OmegaConf.to_container(hydra_config.overrides.task)
-    return list(written)
+    of_a_trial = any(text.startswith("trial=") for text in written)
+    return [text for text in written if not of_a_trial or text.partition("=")[0] not in OF_A_TRIAL]
 
 
 def in_sweep(hydra_config: Any) -> bool:
@@ -142,7 +153,12 @@ def _short_names(arguments: list[str]) -> str:
     texts = [argument for argument in arguments if re.match(r"[^-].*=", argument)]
     overrides = OverridesParser.create().parse_overrides(texts)
     same = [o.key_or_group for o in overrides if not o.is_sweep_override()]
-    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(same)}]"
+    excluded = ",".join([*same, *OF_A_TRIAL])
+    return f"hydra.job.config.override_dirname.exclude_keys=[{excluded}]"
+
+
+OF_A_TRIAL = ("trial", "resume", "run_dir")
+"""Keys that a sweeper sets by itself, to make a run one of its trials."""
 
 
 class _Task:

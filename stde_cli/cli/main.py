@@ -21,6 +21,7 @@ COMMANDS = {
     "status": "each job of a sweep, here or on Slurm",
     "evaluate": "errors and residual of a run on fresh points",
     "report": "runs side by side: a table, and a page with pictures",
+    "upload": "what was logged to wandb offline, handed to its server",
     "predict": "u and its derivatives at your points",
     "export": "the trained field as a file that JAX alone can load",
     "reference": "the value that a PDE asks for at a point, by a solver that is no network",

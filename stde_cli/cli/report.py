@@ -52,11 +52,13 @@ def main(arguments: list[str]) -> int:
     if not places:
         raise UsageError("RUN", None, f"there is no {' and no '.join(_PLACES)} here", "name one")
 
-    from stde_cli.jobs.reports import groups, measurements
+    from stde_cli.jobs.reports import groups, measurements, studies
+    from stde_cli.jobs.tuning.outcome import table as table_of
     from stde_cli.runs.reporting.tables import shown, written
     from stde_cli.runs.tracking.console import screen
 
     found, measured = groups.gather(places), measurements.gather(places)
+    tuned = studies.gather(places)
     if options.html:
         from stde_cli.jobs.reports.page import write_page
 
@@ -67,6 +69,7 @@ def main(arguments: list[str]) -> int:
             page,
             title=title,
             measured=measured,
+            tuned=tuned,
             most_solutions=solutions,
             trust=options.trust,
         )
@@ -74,6 +77,7 @@ def main(arguments: list[str]) -> int:
         if not format:
             return 0
     tables = [*([groups.table(found)] if found else []), *(each.table for each in measured)]
+    tables += [table_of(outcome) for outcome in tuned.values() if outcome.best]
     if format:
         text = "\n".join(written(table, format) for table in tables)
         if options.out:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from stde_cli.cli import hydra_app
 from stde_cli.config.saved import slug
 from stde_cli.config.validate import validate
+from stde_cli.jobs.tuning.trial import told
 from stde_cli.runs.reporting.summary import show_summary
 from stde_cli.runs.summary import Summary
 from stde_cli.system.errors import Interrupted, JobFailed, StdeError
@@ -29,9 +30,14 @@ def task(config: DictConfig) -> float | None:
     overrides = hydra_app.overrides_of(hydra_config)
     command = shlex.join(["stde", "solve", *overrides])
     try:
-        validate(config)
-        place, job = _place(config, hydra_config), hydra_app.name_beside_others(hydra_config)
-        summary = _solve(config, place, command, job)
+        with told(config) as trial:
+            validate(config)
+            place, job = _place(config, hydra_config), hydra_app.name_beside_others(hydra_config)
+            if trial:
+                trial.begin(place)
+            summary = _solve(config, place, command, job)
+            if trial:
+                trial.tell(summary)
     except StdeError as error:
         if not sweeping or isinstance(error, Interrupted):
             raise
@@ -56,7 +62,9 @@ def _solve(config: DictConfig, place: Path | None, command: str, job: str | None
         from stde_cli.jobs.launch import launch
 
         _, summary = launch(config, place, command=command, interrupts=interrupts, job=job)
-    show_summary(summary)
+    # Of a trial, its study has a line to say.
+    if config.trial is None:
+        show_summary(summary)
     return summary
 
 
@@ -65,5 +73,6 @@ def _place(config: DictConfig, hydra_config: HydraConf) -> Path | None:
     if config.run_dir is not None:
         return Path(config.run_dir)
     if hydra_app.in_sweep(hydra_config):
-        return Path(hydra_config.sweep.dir) / f"{hydra_config.job.num}-{slug(config)}"
+        number = hydra_config.job.num if config.trial is None else config.trial.number
+        return Path(hydra_config.sweep.dir) / f"{number}-{slug(config)}"
     return None

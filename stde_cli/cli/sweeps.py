@@ -13,7 +13,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from stde_cli.config.sweeps import LOCK, RECORD, lock
+from stde_cli.config.sweeps import LOCK, lock
+from stde_cli.runs.sweep import RECORD
 from stde_cli.system.errors import Interrupted, StdeError, SweepFailed, UsageError
 from stde_cli.system.files import missing_directories, remove_empty
 from stde_cli.system.interrupts import PassedOn
@@ -31,6 +32,7 @@ class Sweep:
 
     Attributes:
         left: its jobs are at work elsewhere, and nobody waits for them.
+        tells_itself: the sweeper says what became of its jobs: of a study, some may fail.
 
     Raises:
         UsageError: another is at work in the directory, or it cannot be written to.
@@ -38,6 +40,7 @@ class Sweep:
 
     def __init__(self, directory: Path, *, side_by_side: bool):
         self.directory, self.left = directory, False
+        self.tells_itself = False
         self._made = missing_directories(directory)
         self._recorded = (directory / RECORD).exists()
         self._lock = lock(directory)
@@ -124,6 +127,8 @@ def told_together() -> Iterator[None]:
                     f"the same command, hydra.sweep.dir={sweep.directory} and resume=auto",
                     number,
                 )
+    if sweep and sweep.tells_itself:
+        return
     if sweep and not ended and not sweep.left:
         raise UsageError("-m", None, "there is no job in this sweep", "give a key several values")
     if sweep and lost:

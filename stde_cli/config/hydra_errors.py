@@ -20,6 +20,7 @@ def explain(error: Exception, directory: Path, command: str) -> UsageError:
         _no_list_of_overrides,
         _no_list,
         _several_values,
+        _interval,
         _unknown_choice,
         _unknown_key,
         _no_such_variable,
@@ -75,6 +76,16 @@ def _several_values(text: str, directory: Path, command: str) -> UsageError | No
     key, values = match[1], match[2]
     mend = f"add -m to sweep over them, or write {key}=[{values}] for a list"
     return UsageError(key, values, "these are several values", mend)
+
+
+def _interval(text: str, directory: Path, command: str) -> UsageError | None:
+    if alone := re.search(r"Sweep parameters '(.*?)=(.*)' requires --multirun", text):
+        mend = "add -m, and for an interval hydra/sweeper=optuna"
+        return UsageError(alone[1], alone[2], "these are several values", mend)
+    if "does not support sweep type : INTERVAL_SWEEP" not in text:
+        return None
+    why = "an interval has no end of values"
+    return UsageError("-m", None, why, "add hydra/sweeper=optuna, or write range(low, high, step)")
 
 
 def _no_such_variable(text: str, directory: Path, command: str) -> UsageError | None:

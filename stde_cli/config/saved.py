@@ -14,7 +14,9 @@ from stde_cli.config.validate import validate
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import UsageError
 
-_NOT_THE_RUN = ("run_dir", "resume", "report", "tracker", "reference", "cluster")
+_OF_A_STUDY = "trial"
+"""Says of which study a run is a trial: of no one that goes on with it by hand."""
+_NOT_THE_RUN = ("run_dir", "resume", "report", "tracker", "reference", "cluster", _OF_A_STUDY)
 """Keys that say where a run is kept and shown, not what it computes."""
 
 
@@ -63,7 +65,9 @@ def kept(config: DictConfig) -> dict[str, Any]:
 
     OmegaConf.register_new_resolver("oc.env", env, replace=True)
     try:
-        return _without_environment(config, OmegaConf.to_container(config), asked)
+        written: Any = OmegaConf.to_container(config)
+        written.pop(_OF_A_STUDY, None)
+        return _without_environment(config, written, asked)
     finally:
         OmegaConf.register_new_resolver("oc.env", resolvers.oc.env, replace=True)
 

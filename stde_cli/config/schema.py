@@ -74,6 +74,38 @@ class ReferenceConfig:
 
 
 @dataclass
+class TrialConfig:
+    """The trial of a study that a run is."""
+
+    storage: PathText = MISSING
+    """The study's file."""
+    study: str = MISSING
+    """Its name there."""
+    number: int = MISSING
+    objectives: list[str] = MISSING
+    """Figures of the run's summary."""
+    pruner: dict[str, Any] = MISSING
+    """What ends it early."""
+
+
+@dataclass
+class TuningConfig:
+    """`hydra.sweeper` of `hydra/sweeper=optuna`."""
+
+    n_trials: Count = MISSING
+    """Of the whole study, by whatever number of processes."""
+    n_jobs: Count = MISSING
+    """Trials that the launcher is given at once."""
+    objectives: list[str] | None = None
+    """Figures of a run's summary that are made small; null: the error, or the loss."""
+    storage: PathText | None = None
+    """The study's file; null: one in the sweep's directory."""
+    study_name: PathText = MISSING
+    params: dict[str, Any] = MISSING
+    """Further ranges."""
+
+
+@dataclass
 class SolveConfig:
     """`stde solve`."""
 
@@ -101,6 +133,8 @@ class SolveConfig:
     """What the value at the point is held against. Training never sees it."""
     choices: dict[str, str] = field(default_factory=dict)
     """The name chosen in each group, filled in by the command line."""
+    trial: Any = None
+    """A TrialConfig: the trial that this run is, filled in by a sweeper that tunes."""
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

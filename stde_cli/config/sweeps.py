@@ -12,11 +12,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from stde_cli.config import files
+from stde_cli.runs.sweep import RECORD
 from stde_cli.system.errors import UsageError
-
-RECORD = "multirun.yaml"
-"""What Hydra writes into a sweep's directory, before any of its jobs begins."""
-
 
 LOCK = ".lock"
 """Locked while a sweep is at work in its directory, or submits its jobs from there."""

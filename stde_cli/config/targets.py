@@ -115,6 +115,17 @@ def check_group(group: str, settings: Any, *, choice: str | None, trusted: bool 
     _check_node(arguments, GROUPS[group], _Place(group, trusted))
 
 
+def check_target(settings: Any, kind: type, key: str) -> None:
+    """A node beside the groups names a class of a `kind`, and gives it what it asks for.
+
+    Raises:
+        UsageError: at `key`, or below it.
+    """
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("_target_"), str):
+        raise UsageError(key, _shown(settings), f"give it a _target_, of a {_name((kind,))}")
+    _check_node(settings, kind, _Place(key, trusted=True))
+
+
 def check_numbers(settings: Any, key: str = "") -> None:
     """Every number is finite, in single precision too."""
     if isinstance(settings, float | int) and not isinstance(settings, bool):

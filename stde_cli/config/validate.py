@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import comb
 from pkgutil import resolve_name
 from typing import Any, get_type_hints
@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from stde_cli.config.schema import BenchmarkConfig
+from stde_cli.config.schema import BenchmarkConfig, TrialConfig
 from stde_cli.config.targets import GROUPS, check_group, check_numbers, check_value
 from stde_cli.problem.references import METHODS
 from stde_cli.runs.reporting.tables import FORMATS
@@ -55,6 +55,9 @@ def validate(
         if (key in groups or key not in GROUPS) and written[key] != MISSING
     }
     check_schema(settings, BenchmarkConfig)
+    if settings.get("trial") is not None:
+        check_value(settings["trial"], Mapping, "trial")
+        check_schema(settings["trial"], TrialConfig, "trial.")
     check_numbers(settings)
     for key, choices in _CHOICES.items():
         value = OmegaConf.select(config, key, default=choices[0])

@@ -11,7 +11,7 @@ from stde_cli.jobs import solve as session
 from stde_cli.jobs.requeue import refuse_if_futile, requeued
 from stde_cli.runs.attempts import Attempts
 from stde_cli.runs.directory import RunDirectory
-from stde_cli.runs.summary import FINISHED, Summary
+from stde_cli.runs.summary import FINISHED, PRUNED, Summary
 from stde_cli.system.errors import UsageError
 from stde_cli.system.interrupts import Interrupts
 from stde_cli.system.slurm import Job, this_job
@@ -50,7 +50,9 @@ def launch(
             summary = session.solve(config, run, command=command, interrupts=interrupts, job=job)
         return run, summary
     begun = run.has_checkpoint()
-    if begun and (summary := run.read_summary()).status == FINISHED:
+    # Of a trial, its study may have said that it is over.
+    over = (FINISHED,) if config.trial is None else (FINISHED, PRUNED)
+    if begun and (summary := run.read_summary()).status in over:
         return run, summary
     if config.resume != "retry":
         refuse_if_futile(run)

@@ -26,15 +26,16 @@ from stde_cli.config.build import (
     refusing,
 )
 from stde_cli.jobs.reference import find_reference
+from stde_cli.jobs.tuning.trial import trial_of
 from stde_cli.objective.at_point import far_from_point, value_at_point
 from stde_cli.objective.metrics import Evaluator
 from stde_cli.runs.attempts import Attempts
 from stde_cli.runs.directory import RunDirectory
-from stde_cli.runs.summary import FAILED, FINISHED, INTERRUPTED, RUNNING, Summary
+from stde_cli.runs.summary import FAILED, FINISHED, INTERRUPTED, PRUNED, RUNNING, Summary
 from stde_cli.runs.tracking import Tracker
 from stde_cli.runs.tracking.console import RunConsole
 from stde_cli.system.environment import git_revision, versions
-from stde_cli.system.errors import Interrupted, StdeError, Unexpected, UsageError
+from stde_cli.system.errors import Interrupted, Pruned, StdeError, Unexpected, UsageError
 from stde_cli.system.interrupts import Interrupts
 from stde_cli.system.resources import (
     available_memory_bytes,
@@ -49,6 +50,7 @@ from stde_cli.training.events import (
     CheckLoss,
     Event,
     Monitor,
+    Prune,
     Report,
     Save,
     Speed,
@@ -174,7 +176,7 @@ def _run(
         summary.steps = done
         title = f"{config.choices.get('pde')} · {config.dim:,} dimensions · {run.path}"
         console = stack.enter_context(RunConsole(run, title, job))
-        with record.of_its_end(tracker, config):
+        with record.of_its_end(tracker, config, console):
             tracker.start(run, settings, console.line)
             if extended:
                 console.line(_about_schedule(config, built, done))
@@ -195,6 +197,10 @@ def _run(
             events = _events(
                 config, built, evaluator, reference, checkpoints, record, tracker, console, stop
             )
+            if (trial := trial_of(config)) and trial.prunes:
+                monitor = next(event for event in events if isinstance(event, Monitor))
+                report = trial.report
+                events.append(Prune(trial.objective, report, monitor, checkpoints, run.path))
             console.stage(f"training from step {done}")
             for chunk in advance(
                 executable,
@@ -293,13 +299,19 @@ class _Record:
         return self._earlier_seconds + time.perf_counter() - self._started
 
     @contextmanager
-    def of_its_end(self, tracker: Tracker, config: DictConfig) -> Iterator[None]:
+    def of_its_end(
+        self, tracker: Tracker, config: DictConfig, console: RunConsole
+    ) -> Iterator[None]:
         """Say how the run ends, whatever ends it; and where memory does, with which settings."""
         job = this_job()
         self._attempts.begin(self.summary.steps, job and job.name, job and job.node)
         try:
             self._write(RUNNING)
             yield
+        except Pruned as pruned:
+            console.line(str(pruned))
+            self._end(PRUNED, tracker)
+            return
         except BaseException as error:
             stopped = isinstance(error, Interrupted | KeyboardInterrupt)
             told = error if isinstance(error, StdeError) else Unexpected(error)

@@ -6,6 +6,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+PRUNED = "pruned"
+"""Ended by the study that it is a trial of."""
 
 
 @dataclass
@@ -13,7 +15,7 @@ class Summary:
     """A figure is None until it is known, and where there is none."""
 
     status: str
-    """running, finished, interrupted or failed."""
+    """running, finished, interrupted, failed or pruned."""
     command: str = ""
     run_dir: str = ""
     pde: str | None = None

@@ -72,6 +72,12 @@ class Interrupted(StdeError):
         return type(self), (str(self), self.signal_number)
 
 
+class Pruned(StdeError):
+    """The study that a run is a trial of gives it up; its state was saved first."""
+
+    status = 0
+
+
 class Unexpected(StdeError):
     """What nobody foresaw: a fault of this program, or of a class of the user's."""
 

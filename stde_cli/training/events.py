@@ -17,7 +17,7 @@ from stde_cli.objective.at_point import AtPoint, value_at_point
 from stde_cli.objective.metrics import Errors, Evaluator
 from stde_cli.runs.tracking import Tracker
 from stde_cli.runs.tracking.console import Progress, RunConsole
-from stde_cli.system.errors import Interrupted, RunFailed
+from stde_cli.system.errors import Interrupted, Pruned, RunFailed
 from stde_cli.system.interrupts import Interrupts
 from stde_cli.system.resources import peak_memory_mb
 from stde_cli.system.types import PRNGKey
@@ -219,3 +219,52 @@ class Save:
         if by_step or time.monotonic() - self._saved_at >= self._seconds:
             self._checkpoints.save(chunk.state)
             self._saved_at = time.monotonic()
+
+
+class Prune:
+    """Reports a figure where errors are taken, and ends the run if its study gives it up.
+
+    The figure is the objective of the study as it stands at that step; where it is a loss, the mean
+    since the last report, which does not depend on how the steps are cut into calls.
+
+    Args:
+        report: takes the step and the figure; returns whether the run is given up.
+    """
+
+    every = None
+
+    def __init__(
+        self,
+        objective: str,
+        report: Callable[[int, float], bool],
+        monitor: Monitor,
+        checkpoints: Checkpoints,
+        run: Path,
+    ):
+        self._objective, self._report = objective, report
+        self._monitor, self._checkpoints, self._run = monitor, checkpoints, run
+        self._losses: list[float] = []
+
+    def __call__(self, chunk: Chunk) -> None:
+        """
+        Raises:
+            Pruned: the run is given up; its state is saved.
+        """
+        self._losses += chunk.losses.tolist()
+        if not self._monitor.fresh:
+            return
+        figure = self._figure()
+        self._losses = []
+        if math.isfinite(figure) and self._report(chunk.step, figure):
+            self._checkpoints.save(chunk.state)
+            raise Pruned(
+                f"pruned after step {chunk.step}, where {self._objective} is {figure:.3g}, and "
+                f"saved; go on with: stde resume {self._run}"
+            )
+
+    def _figure(self) -> float:
+        for found in (self._monitor.errors, self._monitor.at_point):
+            figure = getattr(found, self._objective, None)
+            if figure is not None:
+                return figure
+        return float(np.mean(self._losses))

@@ -143,6 +143,32 @@ SOLVE = [
     ("pde=kdv_1d pde.residual=u_xxxxxxxxxxxxx", ["pde.residual: ", "order 13", "up to order 12"]),
 ]
 
+# What is typed after `stde solve -m hydra/sweeper=optuna`.
+TUNED = [
+    ("dim=3", ["hydra/sweeper=optuna", "no key is given a range"]),
+    ("network.activation=interval(0,1)", ["network.activation=interval(0,1)", "holds tanh"]),
+    ("optimizer.learning_rate=interval(1,1)", ["learning_rate=interval(1,1)", "is empty"]),
+    ("network.widht=1,2", ["network.widht", "did you mean network.width"]),
+    ("dim=0,1", ["dim=0", "1 or more"]),
+    ("dim=2,3 hydra.sweeper.n_trials=0", ["hydra.sweeper.n_trials=0", "1 or more"]),
+    ("dim=2,3 hydra.sweeper.n_trails=9", ["did you mean hydra.sweeper.n_trials"]),
+    ("dim=2,3 hydra.sweeper.objectives=[speed]", ["objectives=speed", "rel_l2_error"]),
+    ("dim=2,3 hydra.sweeper.objectives=loss", ["write hydra.sweeper.objectives=[loss]"]),
+    ("pde=hjb_lqg dim=2,3 hydra.sweeper.objectives=[rel_l2_error]", ["no exact solution", "loss"]),
+    ("dim=2,3 hydra.sweeper.objectives=[rel_error_at_point]", ["take rel_l2_error"]),
+    ("dim=2,3 hydra/sweeper/sampler=tpee", ["hydra/sweeper/sampler=tpee", "did you mean tpe"]),
+    ("dim=2,3 hydra/sweeper/pruner=mean", ["hydra/sweeper/pruner=mean", "did you mean median"]),
+    ("dim=2,3 hydra.sweeper.pruner._target_=optuna.samplers.TPESampler", ["is no BasePruner"]),
+    ("dim=2,3 +hydra.sweeper.sampler.sed=3", ["sampler.sed=3", "did you mean seed"]),
+    ("dim=2,3 hydra.sweeper.storage=/proc/nowhere/study", ["/proc/nowhere/study", "be written to"]),
+]
+SOLVE += [(f"-m hydra/sweeper=optuna {typed}", told) for typed, told in TUNED]
+SOLVE += [
+    ("hydra/sweeper=optuna", ["hydra/sweeper=optuna", "add -m"]),
+    ("optimizer.learning_rate=interval(1e-4,1e-2)", ["add -m", "hydra/sweeper=optuna"]),
+    ("-m optimizer.learning_rate=interval(1e-4,1e-2)", ["-m", "add hydra/sweeper=optuna"]),
+]
+
 
 class Here(Protocol):
     def __call__(self, *arguments: str) -> Outcome: ...

@@ -17,6 +17,7 @@ from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.listing import Listed, list_runs
 from stde_cli.runs.reporting.tables import NONE, Column, Table, figure, mean_and_std
 from stde_cli.runs.summary import FINISHED
+from stde_cli.runs.sweep import RECORD
 from stde_cli.system.errors import StdeError, UsageError
 
 MISSING = "missing"
@@ -116,7 +117,7 @@ def _missing(place: Path) -> Iterator[Listed]:
     for directory, below, files in os.walk(place):
         if {"config.yaml", "summary.json"} <= set(files):
             below.clear()
-        planned = sweeps.planned(Path(directory)) if sweeps.RECORD in files else None
+        planned = sweeps.planned(Path(directory)) if RECORD in files else None
         begun = {name.partition("-")[0] for name in below}
         for number, overrides in enumerate(planned.jobs if planned else []):
             if str(number) not in begun:

@@ -9,9 +9,11 @@ from pathlib import Path
 from stde_cli import __version__
 from stde_cli.jobs import trained
 from stde_cli.jobs.reports import groups as grouping
+from stde_cli.jobs.reports import studies
 from stde_cli.jobs.reports.groups import Group, is_begun
 from stde_cli.jobs.reports.measurements import Measurements
 from stde_cli.jobs.reports.solution import see
+from stde_cli.jobs.tuning.outcome import Outcome
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.listing import UNREADABLE, Listed
 from stde_cli.runs.reporting import pictures
@@ -33,6 +35,7 @@ def write_page(
     *,
     title: str,
     measured: Sequence[Measurements] = (),
+    tuned: dict[str, Outcome] | None = None,
     most_solutions: int = MOST_SOLUTIONS,
     trust: bool = False,
 ) -> None:
@@ -43,6 +46,7 @@ def write_page(
     """
     sections = [
         *([Section("Results", tables=[grouping.table(groups)])] if groups else []),
+        *studies.sections(tuned or {}),
         *_training(groups),
         *_growth(groups),
         *_measured(measured),

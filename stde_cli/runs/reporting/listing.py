@@ -7,10 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from stde_cli.runs.listing import KILLED, UNREADABLE, Listed
-from stde_cli.runs.summary import FAILED, FINISHED
+from stde_cli.runs.summary import FAILED, FINISHED, PRUNED
 from stde_cli.runs.tracking.console import screen
 
-_STYLES = {FINISHED: "green", FAILED: "red", KILLED: "red", UNREADABLE: "red"}
+_STYLES = {FINISHED: "green", PRUNED: "yellow", FAILED: "red", KILLED: "red", UNREADABLE: "red"}
 _WIDEST = 10_000
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 

@@ -5,7 +5,7 @@ What is drawn in ink takes the colour of the page's text, so a page may be light
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -192,6 +192,89 @@ def _short(number: int) -> str:
         if number >= size and number % (size // 10) == 0:
             return f"{number / size:g}{sign}"
     return figure_of(number)
+
+
+class Trials(NamedTuple):
+    """Of a study.
+
+    Attributes:
+        status: of each, which has its own sign.
+        best: the least of the finished ones so far; None before there is one.
+    """
+
+    number: Sequence[int]
+    value: Sequence[float]
+    status: Sequence[str]
+    best: Sequence[float | None]
+
+
+_MARKERS = {"finished": "o", "pruned": "x"}
+
+
+def history(found: Trials, label: str, name: str) -> str:
+    """An objective, trial by trial, and the best so far."""
+    with _figure(name, (_WIDTH, 3.2), 1, 1) as (figure, axes, finish):
+        panel = axes[0][0]
+        for status, marker in _MARKERS.items():
+            kept = [k for k, each in enumerate(found.status) if each == status]
+            x, y = [found.number[k] for k in kept], [found.value[k] for k in kept]
+            panel.plot(x, y, marker, markersize=4, color=_COLORS[status == "pruned"])
+        best = [np.nan if value is None else value for value in found.best]
+        panel.step(found.number, best, where="post", color=_INK, linewidth=1)
+        panel.set(xlabel="trial", ylabel=label)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        _logarithmic(panel)
+        _legend(figure, *_marked([*_MARKERS]))
+        return finish()
+
+
+def importances(found: Mapping[str, Mapping[str, float]], name: str) -> str:
+    """Bars: by objective, the share of each key that was searched."""
+    keys = list(dict.fromkeys(key for shares in found.values() for key in shares))
+    size = (_WIDTH, 0.9 + 0.3 * len(keys) * len(found))
+    with _figure(name, size, 1, 1) as (figure, axes, finish):
+        panel = axes[0][0]
+        width = 0.8 / len(found)
+        for number, shares in enumerate(found.values()):
+            places = [place + number * width for place in range(len(keys))]
+            panel.barh(places, [shares.get(key, 0.0) for key in keys], width, color=f"C{number}")
+        middles = [place + 0.4 - width / 2 for place in range(len(keys))]
+        panel.set_yticks(middles, [key.replace("$", r"\$") for key in keys])
+        panel.set(xlabel="importance", xlim=(0, 1))
+        panel.invert_yaxis()
+        if len(found) > 1:
+            handles = [Line2D([], [], color=f"C{number}") for number in range(len(found))]
+            _legend(figure, handles, [*found])
+        return finish()
+
+
+def front(
+    points: Sequence[tuple[float, float]], best: Sequence[int], labels: tuple[str, str], name: str
+) -> str:
+    """Two objectives against each other, and the front of those that no other point beats.
+
+    Args:
+        best: places of the latter among the points.
+    """
+    with _figure(name, (_WIDTH / 2, 3.6), 1, 1) as (_, axes, finish):
+        panel = axes[0][0]
+        panel.plot(*zip(*points, strict=True), "o", markersize=4, color=_COLORS[7])
+        edge = sorted(points[place] for place in best)
+        panel.step(*zip(*edge, strict=True), where="post", color=_COLORS[0], linewidth=1)
+        panel.plot(*zip(*edge, strict=True), "o", markersize=5, color=_COLORS[0])
+        panel.set(xlabel=labels[0], ylabel=labels[1], xscale="log")
+        panel.xaxis.set_major_formatter(_Plain())
+        panel.xaxis.set_minor_formatter(_Plain(minor_thresholds=(1, 0.4)))
+        _logarithmic(panel)
+        return finish()
+
+
+def _marked(statuses: Sequence[str]) -> tuple[list[Line2D], list[str]]:
+    handles = [
+        Line2D([], [], linestyle="", marker=_MARKERS[each], color=_COLORS[each == "pruned"])
+        for each in statuses
+    ]
+    return [*handles, Line2D([], [], color=_INK, linewidth=1)], [*statuses, "best so far"]
 
 
 def planes(found: Sequence[Plane], name: str) -> str:

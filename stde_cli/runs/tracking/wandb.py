@@ -15,10 +15,13 @@ from pydantic import ValidationError
 from wandb.errors import Error as WandbError
 
 from stde_cli.runs.directory import RunDirectory
+from stde_cli.runs.summary import FINISHED, PRUNED
+from stde_cli.runs.sweep import sweep_of
 from stde_cli.system.errors import UsageError
 
 _CONNECT_SECONDS = 2.0
 _PREFIX = "WANDB_"
+_LONGEST_TAG = 64
 
 
 class WandbTracker:
@@ -26,7 +29,8 @@ class WandbTracker:
 
     Without an API key or a network the run is recorded offline at once: the client itself would
     raise, or wait for a minute and a half. The run's id is kept in the run directory, so that a
-    resumed run goes on in the same place. A variable of the environment that is empty says nothing.
+    resumed run goes on in the same place. Jobs of a sweep are a group, called as its directory is,
+    each with what it varies as tags. A variable of the environment that is empty says nothing.
 
     Raises:
         UsageError: a variable says what wandb does not know.
@@ -56,13 +60,16 @@ class WandbTracker:
             obstacle = str(error).splitlines()[0]
             self._run = self._begin(run, config, offline=True)
         if self._run.offline:
-            directory = Path(self._run.dir).parent
             reason = f" ({obstacle})" if obstacle else ""
-            say(f"wandb is offline{reason}; upload later with: wandb sync {directory}")
+            say(f"wandb is offline{reason}; upload later with: stde upload {run.path}")
         else:
             say(f"wandb: {self._run.url}")
 
     def _begin(self, run: RunDirectory, config: dict[str, Any], *, offline: bool) -> Any:
+        sweep = sweep_of(run)
+        group, varied = self.group, sweep.varied if sweep else []
+        if sweep and not os.environ.get("WANDB_RUN_GROUP"):
+            group = group or sweep.name
         with mock.patch.dict(os.environ):
             for name in set(os.environ) - set(_variables()):
                 if name.startswith(_PREFIX):
@@ -70,8 +77,9 @@ class WandbTracker:
             return wandb.init(
                 project=self.project,
                 entity=self.entity,
-                group=self.group,
-                tags=list(self.tags),
+                group=group,
+                job_type=sweep.kind if sweep else None,
+                tags=[*self.tags, *(text[:_LONGEST_TAG] for text in varied)],
                 dir=str(run.path),
                 name=run.path.name,
                 id=_persistent_id(run),
@@ -88,7 +96,7 @@ class WandbTracker:
         if self._run is None:
             return
         self._run.summary.update(summary)
-        self._run.finish(exit_code=0 if summary.get("status") == "finished" else 1)
+        self._run.finish(exit_code=0 if summary.get("status") in (FINISHED, PRUNED) else 1)
 
 
 def _variables() -> dict[str, str]:
