@@ -266,10 +266,16 @@ def _require_optuna() -> None:
 
 
 def _objectives(asked: list[str] | None, example: DictConfig) -> list[str]:
+    found: list[str] = []
+
+    def look() -> None:
+        reference = example.reference.method != "none"
+        found.extend(objectives_for(asked, build_pde(example), reference=reference))
+
     with configured_jax(example):
-        # Shapes alone: what a PDE knows of itself is no array.
-        pde = eqx.filter_eval_shape(lambda: build_pde(example))
-    return objectives_for(asked, pde, reference=example.reference.method != "none")
+        # Traced, not run: what a PDE knows of itself is no array.
+        eqx.filter_eval_shape(look)
+    return found
 
 
 def _of_all_trials(base: DictConfig, space: Mapping[str, Any]) -> dict[str, Any]:
