@@ -38,7 +38,10 @@ def _pictures(outcome: Outcome, name: str) -> Iterator[Picture]:
     for place, objective in enumerate(outcome.objectives):
         trials = _course(outcome, objective)
         if trials.number:
-            caption = f"{objective}, trial by trial; of a pruned one as it was last reported."
+            caption = f"{objective}, trial by trial"
+            caption += (
+                "; of a pruned one as it was last reported." if PRUNED in trials.status else "."
+            )
             yield Picture(pictures.history(trials, objective, f"{name}history{place}"), caption)
     if len(outcome.objectives) == 2:
         trials = outcome.finished()

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import wandb
@@ -40,7 +41,7 @@ def job(tmp_path: Path) -> RunDirectory:
     return run
 
 
-def recorded(run: RunDirectory, **settings: object) -> Path:
+def recorded(run: RunDirectory, **settings: Any) -> Path:
     """Log a step offline; the record's directory."""
     tracker = WandbTracker(**settings)
     tracker.start(run, {"dim": 6}, lambda _: None)
