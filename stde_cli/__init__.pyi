@@ -59,4 +59,5 @@ from .system.errors import UsageError as UsageError
 from .training import schedules as schedules
 from .training.start import FromLeastSquares as FromLeastSquares
 from .training.start import FromNetwork as FromNetwork
+from .training.start import FromRandomFeatures as FromRandomFeatures
 from .training.start import FromTrivialSolution as FromTrivialSolution

@@ -19,12 +19,12 @@ ROOMS = {
         linear gathering field""",
     "problem": "domains operators constraints pdes parabolic references",
     "estimators": "base reading standard_error exact stde published",
-    "ansatz": "windows networks guess hard_constraint",
+    "ansatz": "windows networks guess random_features hard_constraint",
     "objective": "sampled_residual losses collocation weighting metrics at_point",
     "runs": """cache summary attempts directory sweep results submitted listing slices points
         tracking reporting""",
-    "training": """schedules least_squares start state step compilation loop checkpoint events
-        initialisation""",
+    "training": """schedules least_squares levenberg_marquardt start state step compilation loop
+        checkpoint events initialisation""",
     "config": """schema files hydra_errors search_space composition targets validate variants build
         saved sweeps""",
     "jobs": """estimate trained reference benchmarks reproduction tuning reports solve requeue

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from stde_cli.ansatz.guess import Guess
 from stde_cli.ansatz.networks.features import Untrained
 from stde_cli.autodiff.directions import AbstractDirections
 from stde_cli.autodiff.restriction import restrict
@@ -26,7 +25,7 @@ class HardConstraint(eqx.Module):
     network: ScalarField
     constraint: AbstractConstraint
     scale: Scalar | float = 1.0
-    guess: Guess | None = None
+    guess: KnowsLaplacian | None = None
     lift: ScalarField | None = None
 
     def __call__(self, x: Point) -> Scalar:
@@ -63,7 +62,7 @@ class HardConstraint(eqx.Module):
 
 
 def without_network(
-    constraint: AbstractConstraint, guess: Guess, lift: ScalarField | None
+    constraint: AbstractConstraint, guess: KnowsLaplacian, lift: ScalarField | None
 ) -> ScalarField:
     """lift + constraint * guess, which knows its derivatives where the lift does."""
     parts: list[KnowsLaplacian] = [_Product((constraint, guess))]
@@ -72,6 +71,24 @@ def without_network(
     if isinstance(lift, KnowsLaplacian):
         return _Sum([*parts, lift])
     return HardConstraint(Zero(), constraint, guess=guess, lift=lift)
+
+
+def shifted(guess: KnowsLaplacian, shift: Scalar) -> KnowsLaplacian:
+    """guess + shift."""
+    return _Sum((guess, _Constant(shift)))
+
+
+class _Constant(eqx.Module):
+    value: Scalar
+
+    def __call__(self, x: Point) -> Scalar:
+        return self.value + 0 * x[0]
+
+    def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
+        return lambda s: self.value
+
+    def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
+        return self(x), 0 * x[over.start : over.stop], 0 * x[0]
 
 
 class Zero(eqx.Module):

@@ -172,7 +172,9 @@ def _build(config: DictConfig) -> Built:
         collocation=_make(config, "collocation"),
         weighting=_make(config, "weighting"),
     )
-    network, features = _maker(config, "network"), _features(config, pde)
+    network, features = _maker(config, "network"), _features(config, "network", pde)
+    # The start makes its own, of the texts: here they are refused where they will not do.
+    _features(config, "start", pde)
 
     def plain_network(dim: int, *, key: PRNGKey) -> ScalarField:
         return _call(config, "network", network, {"key": key}, dim)
@@ -302,16 +304,16 @@ def _make(config: DictConfig, group: str, /, **arguments: Any) -> Any:
     return made
 
 
-def _features(config: DictConfig, pde: AbstractPDE) -> tuple[Field, ...] | None:
-    """The functions of the point that a network is given, where these are not all coordinates."""
-    of = config.network.get("of")
+def _features(config: DictConfig, group: str, pde: AbstractPDE) -> tuple[Field, ...] | None:
+    """The functions of the point that `group` is to see, where these are not all coordinates."""
+    of = config[group].get("of")
     if of is None:
         return None
-    found = tuple(pde.field(text, where=f"network.of[{k}]") for k, text in enumerate(of))
+    found = tuple(pde.field(text, where=f"{group}.of[{k}]") for k, text in enumerate(of))
     place = redundant(found, pde.domain, key=jax.random.key(0))
     if place is not None:
         why = "is a constant, or a linear function of those before it"
-        raise UsageError(f"network.of[{place}]", of[place], why, "leave it out")
+        raise UsageError(f"{group}.of[{place}]", of[place], why, "leave it out")
     return found
 
 

@@ -50,7 +50,8 @@ class CheckpointConfig:
 class RuntimeConfig:
     platform: str | None = None
     """cpu, gpu or tpu; null: the best there is."""
-    precision: str = "float32"
+    precision: str = "${precision_of_start:float32}"
+    """float32 or float64; where nothing is said, what the start asks for."""
     matmul_precision: str = "default"
     generator: str = "fused_threefry"
     compilation_cache: PathText | None = None
@@ -237,11 +238,18 @@ def register() -> None:
     OmegaConf.register_new_resolver("at_most", min, replace=True)
     # ${dim_of_pde:1000}: 1000 where the PDE has no dim of its own and its coordinates say none.
     OmegaConf.register_new_resolver("dim_of_pde", _dim_of_pde, replace=True)
+    # ${precision_of_start:float32}: float32 where the start does not ask for another.
+    OmegaConf.register_new_resolver("precision_of_start", _precision_of_start, replace=True)
 
 
 def _dim_of_pde(default: int, *, _root_: DictConfig) -> Any:
     own = OmegaConf.select(_root_, "pde.dim")
     return next((n for n in (own, _counted(_root_)) if n is not None), default)
+
+
+def _precision_of_start(default: str, *, _root_: DictConfig) -> Any:
+    asked = OmegaConf.select(_root_, "start.precision")
+    return default if asked is None else asked
 
 
 def _counted(config: DictConfig) -> int | None:

@@ -28,7 +28,7 @@ from stde_cli.objective.weighting import AbstractWeighting
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.runs.tracking import Tracker
 from stde_cli.system.errors import UsageError
-from stde_cli.system.ranges import Count, NonNegative, Positive, ProperFraction
+from stde_cli.system.ranges import Count, NonNegative, Positive, Precision, ProperFraction
 from stde_cli.training.start import AbstractStart
 
 GROUPS: Mapping[str, Any] = {
@@ -70,7 +70,8 @@ _OPTAX: Mapping[str, Any] = {
 }
 
 BESIDE_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
-    "network": {"of": Annotated[list[str | int | float], MinLen(1)]}
+    "network": {"of": Annotated[list[str | int | float], MinLen(1)]},
+    "start": {"precision": Precision},
 }
 """Settings of a group that its class is not given, and what each must be where it is not null."""
 

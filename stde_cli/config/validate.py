@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from math import comb
 from pkgutil import resolve_name
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,11 +16,11 @@ from stde_cli.problem.references import METHODS
 from stde_cli.runs.reporting.tables import FORMATS
 from stde_cli.system.errors import UsageError
 from stde_cli.system.prng import GENERATORS
-from stde_cli.system.ranges import Switch
+from stde_cli.system.ranges import Precision, Switch
 
 _CHOICES = {
     "resume": ("never", "auto", "retry"),
-    "runtime.precision": ("float32", "float64"),
+    "runtime.precision": get_args(Precision),
     "runtime.matmul_precision": ("default", "high", "highest", "bfloat16", "tensorfloat32"),
     "runtime.generator": GENERATORS,
     "runtime.platform": (None, "cpu", "gpu", "cuda", "rocm", "tpu", "metal"),
@@ -117,6 +117,10 @@ def _check_across(config: DictConfig, *, new: bool) -> None:
         if dim < needed:
             name = config.choices.get("pde/solution")
             raise UsageError("dim", dim, f"pde/solution={name} needs {needed} coordinates or more")
+    wanted, precision = OmegaConf.select(config, "start.precision"), config.runtime.precision
+    if wanted is not None and precision != wanted:
+        why = f"start={config.choices.get('start')} solves for digits that it does not have"
+        raise UsageError("runtime.precision", precision, why, "leave it out")
     batch = OmegaConf.select(config, "estimator.batch")
     text = OmegaConf.select(config, "pde.coordinates") is not None
     if batch is not None and batch > dim and new:

@@ -400,7 +400,8 @@ def _first_state(
     record.summary.compile_seconds = initialisation.compile_seconds + (
         record.summary.compile_seconds or 0.0
     )
-    needed, mend = initialisation.memory_bytes, f"{_SMALLER}, or start=trivial_solution"
+    smaller = "lower start.features" if "features" in config.start else _SMALLER
+    needed, mend = initialisation.memory_bytes, f"{smaller}, or start=trivial_solution"
     _check_memory(config, needed, "finding where to start takes", mend)
     console.stage("finding where to start")
     state = initialisation(between=stop.before_the_first_step)

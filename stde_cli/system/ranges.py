@@ -3,7 +3,7 @@
 Indices, counts and steps are 32-bit.
 """
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
@@ -26,3 +26,4 @@ Switch: TypeAlias = Annotated[Any, bool]
 """True or false, and no number that OmegaConf would take for one of them."""
 PathText: TypeAlias = Annotated[str, MinLen(1)]
 """Of a file or directory. The empty one would be where the command is given."""
+Precision: TypeAlias = Literal["float32", "float64"]

@@ -31,17 +31,18 @@ TOGETHER = [
     ["collocation=by_residual", "weighting=gradient_norm", "schedule=cosine", "tracker=wandb"],
     ["network=weight_sharing", "optimizer=lbfgs", "schedule=exponential"],
     ["optimizer=muon", "pde=biharmonic", "estimator/sampler=rademacher"],
-    ["optimizer=sgd", "pde=kdv_1d"],
+    ["optimizer=sgd", "pde=kdv_1d", "start=random_features"],
 ]
 OPTIONAL = """train.gradient_clip train.log_every train.steps_per_call evaluation.every
     checkpoint.every runtime.platform loss.components
     optimizer.consistent_rms optimizer.momentum network.of
+    start.of start.features start.precision
     reference.error reference.level reference.out""".split()
 """null is a value of theirs."""
 FREE = ["run_dir", "runtime.compilation_cache", "reference.out"]
 """A path may be called anything."""
 READ_LATER = ["pde.coordinates", "pde.parameters", "pde.residual", "pde.solution", "pde.source"]
-READ_LATER += ["pde.constraint", "pde.lift", "network.of"]
+READ_LATER += ["pde.constraint", "pde.lift", "network.of", "start.of"]
 """Texts, and what stands in them, are read when the PDE is built."""
 
 
@@ -85,7 +86,9 @@ def test_every_mistake_at_every_key_is_refused(choice: list[str]) -> None:
             assert told or stands(key, mistake), f"{key}: {mistake} is accepted"
             assert "\n" not in (told or "")
             # A PDE's own dimension is that of the run.
-            assert (told or key).startswith((key.split(".")[0], key.split(".")[-1])), told
+            # What a start asks for is told where it would take effect.
+            places = key.split(".")[0], key.split(".")[-1], f"runtime.{key.split('.')[-1]}"
+            assert (told or key).startswith(places), told
 
 
 def lists(schema: type, under: str) -> Iterator[str]:

@@ -90,8 +90,15 @@ class OfFeatures(eqx.Module):
     def _values(self, x: Point) -> Float[Array, " k"]:
         return jnp.stack([feature(x) for feature in self.features])
 
+    def arguments(self, x: Point) -> Float[Array, " k"]:
+        """What the network is given."""
+        return self._mixed(self._values(x))
+
     def _of(self, values: Float[Array, " k"]) -> Scalar:
-        return self.network(self.mixing.values @ (values - self.mean.values))
+        return self.network(self._mixed(values))
+
+    def _mixed(self, values: Float[Array, " k"]) -> Float[Array, " k"]:
+        return self.mixing.values @ (values - self.mean.values)
 
 
 def redundant(

@@ -1,11 +1,16 @@
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+from jaxtyping import Array, PyTree
 
-from stde_cli.ansatz.guess import Guess, no_guess
+from stde_cli.ansatz.guess import no_guess
+from stde_cli.ansatz.hard_constraint import shifted
 from stde_cli.objective.sampled_residual import SampledResidual
+from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.system.types import PRNGKey, Scalar
 
 
@@ -23,10 +28,39 @@ class Start(NamedTuple):
         silent: whether the network's output starts at zero, so that training starts at the guess.
     """
 
-    guess: Guess
+    guess: KnowsLaplacian
     scale: Scalar
     units: Units
     silent: bool = False
+
+
+def with_units(
+    residuals: Callable[[KnowsLaplacian], PyTree[Array]], guess: KnowsLaplacian, first: Start
+) -> Start:
+    """Start at `guess`, in units of what is left there of the residuals; else as `first`.
+
+    The network's unit is that by which it could mend them: sqrt(|r|^2 / |dr/ds|^2), where s is
+    added to the guess.
+
+    Args:
+        residuals: of a guess, in the units of `first`.
+    """
+
+    def of_shift(shift: Scalar) -> PyTree[Array]:
+        return residuals(shifted(guess, shift))
+
+    def square(parts: PyTree[Array]) -> Scalar:
+        return sum((jnp.sum(part**2) for part in jax.tree.leaves(parts)), jnp.zeros(()))
+
+    left, slope = map(square, jax.jvp(of_shift, (jnp.zeros(()),), (jnp.ones(()),)))
+    remaining = jnp.sqrt(left / slope)
+    usable = jnp.isfinite(remaining) & (remaining > 0)
+    return Start(
+        guess,
+        scale=jnp.where(usable, remaining, first.scale),
+        units=jax.tree.map(lambda unit: jnp.where(usable, left, 1.0) * unit, first.units),
+        silent=first.silent,
+    )
 
 
 class AbstractStart(eqx.Module):

@@ -7,17 +7,16 @@ from jax import lax
 from jaxtyping import Array, Int, PyTree
 
 from stde_cli.ansatz.guess import Guess
-from stde_cli.ansatz.hard_constraint import without_network
 from stde_cli.ansatz.windows import WindowPolynomials
 from stde_cli.estimators import Exact
-from stde_cli.objective.losses import residual_and_gradient
 from stde_cli.objective.sampled_residual import SampledResidual
-from stde_cli.problem.operators import Drift, GradientNorm, Laplacian, partial_sum
+from stde_cli.problem.operators import Drift, GradientNorm, KnowsLaplacian, Laplacian, partial_sum
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.ranges import Count, Degree, Window
 from stde_cli.system.types import PRNGKey, Scalar
 from stde_cli.training.least_squares import gauss_newton
-from stde_cli.training.start.base import AbstractStart, Start, Units
+from stde_cli.training.start.base import AbstractStart, Start, with_units
+from stde_cli.training.start.misfit import Misfit
 from stde_cli.training.start.trivial import FromTrivialSolution
 
 _NUMBERS = 1_000_000
@@ -27,8 +26,6 @@ _PLENTY = 4
 """Points for each unknown, from which on the residuals' gradients are not needed."""
 _POINTS_PER_TERM = 2
 """Each point has a gradient component for every position, to tell a position's terms apart."""
-_GRADIENT_WEIGHT = 30.0
-"""Residuals at few points can be interpolated by way of many unknowns; their gradients cannot."""
 
 _Coefficients: TypeAlias = tuple[Array, Array, Array]
 """A guess's: of the radial part, of the shared terms and of the windows'."""
@@ -64,11 +61,12 @@ class FromLeastSquares(AbstractStart):
         pde = residual.pde
         first_key, rounds_key = jax.random.split(key)
         first = FromTrivialSolution()(residual, points, key=first_key)
+        assert isinstance(first.guess, Guess)
         if _is_exact_in_one_pass(pde):
             residual = SampledResidual(pde, Exact())
         fitted = max(_FEWEST_POINTS, min(_MOST_POINTS, _NUMBERS // pde.domain.dim))
         guess = Guess(first.guess.powers, pde.constraint, self._polynomials(pde, fitted))
-        misfit = _Misfit(residual, first.units)
+        misfit = Misfit(residual, first.units)
         keys = jax.random.split(rounds_key, self.rounds + 1)
 
         def improve(guess: Guess, round: tuple[Int[Array, ""], PRNGKey]) -> tuple[Guess, None]:
@@ -79,20 +77,10 @@ class FromLeastSquares(AbstractStart):
 
         guess, _ = lax.scan(improve, guess, (jnp.arange(self.rounds), keys[:-1]))
 
-        def residuals(shift: Scalar) -> PyTree:
-            powers = guess.powers.at[0].add(shift)
-            moved = eqx.tree_at(lambda g: g.powers, guess, powers)
-            return misfit(moved, points, key=keys[-1])
+        def residuals(guess: KnowsLaplacian) -> PyTree:
+            return misfit(guess, points, key=keys[-1])
 
-        left, slope = map(_square, jax.jvp(residuals, (jnp.zeros(()),), (jnp.ones(()),)))
-        remaining = jnp.sqrt(left / slope)
-        usable = jnp.isfinite(remaining) & (remaining > 0)
-        return Start(
-            guess,
-            scale=jnp.where(usable, remaining, first.scale),
-            units=jax.tree.map(lambda unit: jnp.where(usable, left, 1.0) * unit, first.units),
-            silent=first.silent,
-        )
+        return with_units(residuals, guess, first)
 
     def _polynomials(self, pde: AbstractPDE, points: int) -> WindowPolynomials:
         """Of the highest degree, up to that asked for, whose terms the points can tell apart."""
@@ -116,43 +104,12 @@ def _is_exact_in_one_pass(pde: AbstractPDE) -> bool:
     return all(isinstance(o, kinds) or partial_sum(o) is not None for o in pde.operators.values())
 
 
-class _Misfit(eqx.Module):
-    """The residuals of equation and conditions, in units in which their squares are the loss."""
-
-    residual: SampledResidual
-    units: Units
-
-    def __call__(
-        self, guess: Guess, points: int, *, gradients: bool = False, key: PRNGKey
-    ) -> PyTree[Array]:
-        """At so many fresh points; with the residuals' gradients where that is asked for."""
-        residual, pde = self.residual, self.residual.pde
-        points_key, draw_key, conditions_key = jax.random.split(key, 3)
-        field = without_network(pde.constraint, guess, pde.lift)
-        x = pde.domain.sample_interior(points, key=points_key)
-        drawn = residual.draw(key=draw_key)
-        if gradients:
-            values, slopes = residual_and_gradient(
-                lambda y: residual(field, y, drawn), x, pde.domain
-            )
-            found = values, _GRADIENT_WEIGHT**0.5 * slopes
-        else:
-            found = (residual.at(field, x, drawn) / points**0.5,)
-        parts = [part / jnp.sqrt(self.units.loss) for part in found]
-        keys = jax.random.split(conditions_key, len(pde.conditions))
-        for asked, own_key in zip(residual.conditions, keys, strict=True):
-            found = asked.fresh(field, points, key=own_key)
-            factor = jnp.sqrt(asked.condition.weight / len(found) / self.units.conditions)
-            parts.append(factor * found)
-        return parts
-
-
 def _square(parts: PyTree[Array]) -> Scalar:
     return sum((jnp.sum(part**2) for part in jax.tree.leaves(parts)), jnp.zeros(()))
 
 
 def _improved(
-    misfit: _Misfit,
+    misfit: Misfit,
     guess: Guess,
     kept: _Coefficients,
     points: int,

@@ -1,0 +1,110 @@
+"""The equation and its conditions at points that stay: what a dense least squares fit is of."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from stde_cli.ansatz.hard_constraint import without_network
+from stde_cli.objective.sampled_residual import SampledCondition, SampledResidual
+from stde_cli.problem.operators import KnowsLaplacian
+from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.system.types import Point, Points, PRNGKey, Scalar, ScalarField
+from stde_cli.training.levenberg_marquardt import Linearised, Unknowns
+from stde_cli.training.start.base import Units
+
+_POINTS_AT_ONCE = 64
+
+Pointwise: TypeAlias = Callable[[KnowsLaplacian, Point], Float[Array, " components"]]
+
+
+class Equations(eqx.Module):
+    """The equation and the conditions at points of theirs, in the units of the loss.
+
+    Args:
+        points: of the equation, and of each condition that does not say how many.
+        held_out: as many again, of which only residuals are known.
+    """
+
+    residual: SampledResidual
+    units: Units
+    points: tuple[Points, ...]
+    """Of the equation, and of each condition."""
+    held_out: tuple[Points, ...]
+
+    def __init__(
+        self,
+        residual: SampledResidual,
+        units: Units,
+        points: tuple[int, int],
+        held_out: tuple[int, int],
+        *,
+        key: PRNGKey,
+    ):
+        self.residual, self.units = residual, units
+        points_key, held_out_key = jax.random.split(key)
+        self.points = _sampled(residual.pde, *points, key=points_key)
+        self.held_out = _sampled(residual.pde, *held_out, key=held_out_key)
+
+    def linearised(self, guess: Callable[[Unknowns], KnowsLaplacian], at: Unknowns) -> Linearised:
+        """Of guess(at): a reverse pass a residual."""
+        fitted, slopes, others = [], [], []
+        for (residual, weight), points, held_out in zip(
+            self._residuals(), self.points, self.held_out, strict=True
+        ):
+
+            def row(x: Point, residual: Pointwise = residual) -> tuple[Array, Array]:
+                value, pull = jax.vjp(lambda unknowns: residual(guess(unknowns), x), at)
+                (slope,) = jax.vmap(pull)(jnp.eye(value.size, dtype=value.dtype))
+                return value, slope
+
+            # What takes long to compile is compiled once: for all, and for no smaller last batch.
+            count, beyond = len(points), -(len(points) + len(held_out)) % _POINTS_AT_ONCE
+            every = jnp.concatenate([points, held_out, points[:beyond]])
+            value, slope = lax.map(row, every, batch_size=_POINTS_AT_ONCE)
+            factor = jnp.sqrt(weight / count)
+            fitted.append(factor * value[:count].ravel())
+            slopes.append(factor * slope[:count].reshape(-1, at.size))
+            own = value[count : count + len(held_out)]
+            others.append(jnp.sqrt(weight / len(held_out)) * own.ravel())
+        return Linearised(*map(jnp.concatenate, (fitted, slopes, others)))
+
+    def _residuals(self) -> Iterator[tuple["Pointwise", Scalar]]:
+        """Components of a residual at a point, and the weight of their mean square."""
+        residual = self.residual
+        # Nothing is drawn for what is exact.
+        no_key = jax.random.key(0)
+
+        def equation(guess: KnowsLaplacian, x: Point) -> Float[Array, " components"]:
+            return residual.at(self._ansatz(guess), x[None], residual.draw(key=no_key))
+
+        yield equation, 1 / self.units.loss
+        for asked in residual.conditions:
+
+            def condition(
+                guess: KnowsLaplacian, x: Point, asked: SampledCondition = asked
+            ) -> Float[Array, " components"]:
+                return asked.at(self._ansatz(guess), x[None], key=no_key).ravel()
+
+            yield condition, asked.condition.weight / self.units.conditions
+
+    def _ansatz(self, guess: KnowsLaplacian) -> ScalarField:
+        pde = self.residual.pde
+        return without_network(pde.constraint, guess, pde.lift)
+
+
+def _sampled(
+    pde: AbstractPDE, points: int, of_conditions: int, *, key: PRNGKey
+) -> tuple[Points, ...]:
+    points_key, *keys = jax.random.split(key, 1 + len(pde.conditions))
+    return (
+        pde.domain.sample_interior(points, key=points_key),
+        *(
+            c.sample(c.points or of_conditions, key=k)
+            for c, k in zip(pde.conditions, keys, strict=True)
+        ),
+    )

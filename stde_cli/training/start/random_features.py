@@ -1,0 +1,135 @@
+from typing import Annotated, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from annotated_types import MinLen
+from jax import lax
+from jaxtyping import Array, Bool, Int, PyTree
+
+from stde_cli.ansatz.random_features import RandomFeatures
+from stde_cli.estimators import Exact
+from stde_cli.objective.sampled_residual import SampledResidual
+from stde_cli.problem.operators import KnowsLaplacian
+from stde_cli.system.ranges import Count, Positive
+from stde_cli.system.types import PRNGKey, Scalar
+from stde_cli.training.start.base import AbstractStart, Start, with_units
+from stde_cli.training.start.feature_fits import Choice, Fits, Inputs, Scales, numbers_together
+from stde_cli.training.start.misfit import Misfit
+from stde_cli.training.start.trivial import FromTrivialSolution
+
+_SMALLER = 4
+"""The search has so many times fewer features than the fit."""
+_FIRST_SCALES = (0.125, 0.5, 2.0)
+_FACTORS = (2.0, 2**0.5)
+"""By which scales are changed: by the coarser until none helps."""
+_MOST_TRIALS = 80
+_BETTER = 0.97
+"""What the residual must fall to for a trial to count."""
+_FINAL_FACTORS = (1.0, 2**0.5)
+"""More features are told apart at larger scales."""
+_OPERATIONS_PER_SECOND = 1e10
+_OPERATIONS = 120
+"""Of a search and a fit for a linear equation, in units of the cube of the number of features."""
+
+
+class FromRandomFeatures(AbstractStart):
+    """Start at the sum of random features whose residual is least, for few coordinates.
+
+    Features tanh(w . (x - c)) have centres c in the domain and normal w. How fast they vary with
+    each coordinate, and how many coordinates of a family each sees, is found: by fits of a quarter
+    of the features, judged by the residual at points held out. A fit is a least squares solution
+    for the features' factors, iterated where the equation is not linear. The network's unit and
+    that of the loss are what is then left.
+
+    Args:
+        of: functions of the point that the features are of; None: the coordinates.
+        features: how many; None: as many as the decompositions for a linear equation take
+            `seconds` for, at 10^10 operations a second.
+        rounds: of a fit, at most.
+    """
+
+    of: Annotated[list[str | int | float], MinLen(1)] | None = None
+    features: Count | None = None
+    seconds: Positive = 30.0
+    rounds: Count = 20
+
+    def __call__(self, residual: SampledResidual, points: int, *, key: PRNGKey) -> Start:
+        first_key, inputs_key, small_key, large_key, left_key = jax.random.split(key, 5)
+        first = FromTrivialSolution()(residual, points, key=first_key)
+        inputs = Inputs(residual.pde, self.of, key=inputs_key)
+        exact, count = SampledResidual(residual.pde, Exact()), self.count()
+        small = Fits(exact, first.units, inputs, max(2, count // _SMALLER), key=small_key)
+        together, scales = _found(small, self.rounds)
+        large = Fits(exact, first.units, inputs, count, key=large_key)
+
+        def fit(factor: Scalar) -> tuple[Scalar, RandomFeatures]:
+            return large(together, scales + jnp.log2(factor), self.rounds)
+
+        scores, fitted = lax.map(fit, jnp.array(_FINAL_FACTORS))
+        best = jax.tree.map(lambda leaf: leaf[jnp.argmin(scores)], fitted)
+
+        def residuals(guess: KnowsLaplacian) -> PyTree[Array]:
+            return Misfit(exact, first.units)(guess, points, key=left_key)
+
+        # What is left may be rounding: no network as it is drawn is added to it.
+        return with_units(residuals, inputs.field(best), first)._replace(silent=True)
+
+    def count(self) -> int:
+        """Of the features."""
+        if self.features is not None:
+            return self.features
+        return int((self.seconds * _OPERATIONS_PER_SECOND / _OPERATIONS) ** (1 / 3))
+
+
+class _Search(NamedTuple):
+    trials: Int[Array, ""]
+    together: Choice
+    scales: Scales
+    score: Scalar
+    move: Int[Array, ""]
+    """The next one; one that helped is made again."""
+    failed: Int[Array, ""]
+    """Moves in turn that did not help."""
+    level: Int[Array, ""]
+    """Of `_FACTORS`."""
+
+
+def _found(fits: Fits, rounds: int) -> tuple[Choice, Scales]:
+    """By trial: a coarse grid of one scale for all inputs, then one group at a time."""
+    numbers = len(numbers_together(fits.inputs.family))
+    groups = 1 + max(fits.inputs.groups)
+    grid = [(n, scale) for n in range(numbers) for scale in np.log2(_FIRST_SCALES)]
+    first_together = jnp.array([n for n, _ in grid], jnp.int32)
+    first_scales = jnp.array([[scale] * groups for _, scale in grid])
+    every = np.ones((1, groups))
+    directions = np.concatenate([every, np.eye(groups)]) if groups > 1 else every
+    moves = jnp.array([sign * direction for direction in directions for sign in (1, -1)])
+    steps = jnp.log2(jnp.array(_FACTORS))
+
+    def unfinished(search: _Search) -> Bool[Array, ""]:
+        return (search.level < len(_FACTORS)) & (search.trials < _MOST_TRIALS)
+
+    def attempt(search: _Search) -> _Search:
+        first = search.trials < len(grid)
+        together = jnp.where(first, first_together[search.trials], search.together)
+        moved = search.scales + steps[search.level] * moves[search.move]
+        scales = jnp.where(first, first_scales[search.trials], moved)
+        score, _ = fits(together, scales, rounds)
+        better = score < _BETTER * search.score
+        failed = jnp.where(first | better, 0, search.failed + 1)
+        exhausted = failed == len(moves)
+        return _Search(
+            search.trials + 1,
+            jnp.where(better, together, search.together),
+            jnp.where(better, scales, search.scales),
+            jnp.where(better, score, search.score),
+            jnp.where(first | better, search.move, (search.move + 1) % len(moves)),
+            jnp.where(exhausted, 0, failed),
+            search.level + exhausted,
+        )
+
+    zero = jnp.zeros((), jnp.int32)
+    nothing = _Search(zero, zero, first_scales[0], jnp.array(jnp.inf), zero, zero, zero)
+    found = lax.while_loop(unfinished, attempt, nothing)
+    return found.together, found.scales
