@@ -36,7 +36,7 @@ TOGETHER = [
 OPTIONAL = """train.gradient_clip train.log_every train.steps_per_call evaluation.every
     checkpoint.every runtime.platform loss.components
     optimizer.consistent_rms optimizer.momentum network.of
-    start.of start.features start.precision
+    start.of start.features start.precision trial
     reference.error reference.level reference.out""".split()
 """null is a value of theirs."""
 FREE = ["run_dir", "runtime.compilation_cache", "reference.out"]
