@@ -236,6 +236,8 @@ def register() -> None:
     store.store(name="reproduce_schema", node=ReproductionConfig)
     # ${at_most:16,${dim}}, in files of a group's choices.
     OmegaConf.register_new_resolver("at_most", min, replace=True)
+    # ${half_of:${steps}}, likewise.
+    OmegaConf.register_new_resolver("half_of", lambda number: number // 2, replace=True)
     # ${dim_of_pde:1000}: 1000 where the PDE has no dim of its own and its coordinates say none.
     OmegaConf.register_new_resolver("dim_of_pde", _dim_of_pde, replace=True)
     # ${precision_of_start:float32}: float32 where the start does not ask for another.

@@ -205,6 +205,15 @@ def test_solve_refuses(typed: str, expected: list[str], here: Here, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+def test_tuning_names_the_extra_that_it_needs(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    typed = "solve -m hydra/sweeper=optuna dim=2,3"
+    check_refusal(here(*typed.split()), ["hydra/sweeper=optuna", "pip install 'stde[tune]'"])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [

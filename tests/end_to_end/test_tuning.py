@@ -21,7 +21,10 @@ TINY = (
 )
 TUNED = ("-m", "hydra/sweeper=optuna", "hydra.sweep.dir=sweep", *TINY)
 RATE = "optimizer.learning_rate=tag(log, interval(1e-6, 1e-1))"
-PRUNED_EARLY = "hydra.sweeper.pruner.n_startup_trials=2"
+PRUNED_EARLY = (
+    "hydra.sweeper.pruner.n_startup_trials=2",
+    "hydra.sweeper.pruner.n_warmup_steps=0",
+)
 
 
 def outcome(sweep: Path) -> dict:
@@ -33,7 +36,7 @@ def statuses(sweep: Path) -> list[str]:
 
 
 def test_a_study_prunes_and_goes_on(tmp_path: Path) -> None:
-    study = ("solve", *TUNED, RATE, "steps=6", "evaluation.every=2", PRUNED_EARLY)
+    study = ("solve", *TUNED, RATE, "steps=6", "evaluation.every=2", *PRUNED_EARLY)
     said = stde(*study, "hydra.sweeper.n_trials=3", cwd=tmp_path).check().out
     assert statuses(tmp_path / "sweep") == ["finished", "finished", "pruned"]
     assert "trial 2 pruned" in said
