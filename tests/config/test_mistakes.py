@@ -36,7 +36,7 @@ TOGETHER = [
 OPTIONAL = """train.gradient_clip train.log_every train.steps_per_call evaluation.every
     checkpoint.every runtime.platform loss.components
     optimizer.consistent_rms optimizer.momentum network.of
-    start.of start.features start.precision trial
+    start.of start.features start.precision
     reference.error reference.level reference.out""".split()
 """null is a value of theirs."""
 FREE = ["run_dir", "runtime.compilation_cache", "reference.out"]
@@ -79,7 +79,9 @@ def refusal(config: DictConfig, key: str, value: Any) -> str | None:
 def test_every_mistake_at_every_key_is_refused(choice: list[str]) -> None:
     config = compose("solve", choice)
     validate(config)
-    keys = [k for k in leaves(OmegaConf.to_container(config)) if not k.startswith("choices.")]
+    # Two are filled in by the program itself.
+    typed = {k: v for k, v in config.items() if k not in ("choices", "trial")}
+    keys = list(leaves(OmegaConf.to_container(OmegaConf.create(typed))))
     for key in keys:
         for mistake, value in MISTAKES.items():
             told = refusal(config, key, value)
