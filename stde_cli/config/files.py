@@ -5,7 +5,9 @@ bytes can ask for hours. What a file would expand to is counted before it is.
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 from hydra._internal.core_plugins import file_config_source
@@ -126,14 +128,22 @@ def _first_line(error: Exception) -> str:
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
-    """Hydra's source of files, with their faults told."""
+    """Hydra's source of files, with their faults told, and each parsed once for as long as it is.
+
+    To Hydra a command is two compositions, and a sweep two and one a job.
+    """
+
+    _parsed: ClassVar[dict[tuple[str, Path, int, int], ConfigResult]] = {}
 
     def load_config(self, config_path: str) -> ConfigResult:
         path = Path(self.path, self._normalize_file_name(config_path))
         try:
-            if path.exists():
+            now = path.stat()
+            key = (self.provider, path, now.st_mtime_ns, now.st_size)
+            if key not in self._parsed:
                 check(path)
-            return super().load_config(config_path)
+                self._parsed[key] = super().load_config(config_path)
+            return deepcopy(self._parsed[key])
         except HydraException:
             raise
         except yaml.MarkedYAMLError as error:

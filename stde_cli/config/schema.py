@@ -1,5 +1,6 @@
 """The typed part of the configuration. Groups such as `pde` are free: any class can be a target."""
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -227,6 +228,7 @@ class ReproductionConfig:
     choices: dict[str, str] = field(default_factory=dict)
 
 
+@functools.cache
 def register() -> None:
     """Make known to Hydra what the YAML files extend, and what their interpolations call."""
     store = ConfigStore.instance()

@@ -19,13 +19,14 @@ VALUES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
-def test_a_value_of_python_is_read_back_as_it_was(value: Any) -> None:
-    found = compose("solve", [override("+pde.parameters.c", value)]).pde.parameters.c
-    found = OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
-    wanted = value.tolist() if isinstance(value, np.ndarray) else value
-    assert found == (list(wanted) if isinstance(wanted, tuple) else wanted)
-    assert type(found) in (type(wanted), int, float, list)
+def test_a_value_of_python_is_read_back_as_it_was() -> None:
+    typed = [override(f"+pde.parameters.c{k}", value) for k, value in enumerate(VALUES)]
+    parameters: Any = OmegaConf.to_container(compose("solve", typed).pde.parameters)
+    for k, value in enumerate(VALUES):
+        found = parameters[f"c{k}"]
+        wanted = value.tolist() if isinstance(value, np.ndarray) else value
+        assert found == (list(wanted) if isinstance(wanted, tuple) else wanted), value
+        assert type(found) in (type(wanted), int, float, list), value
 
 
 def test_what_no_configuration_holds_is_refused() -> None:
