@@ -25,8 +25,8 @@ ROOMS = {
         tracking reporting""",
     "training": """schedules least_squares levenberg_marquardt start state step compilation loop
         checkpoint events initialisation""",
-    "config": """schema files hydra_errors search_space composition targets validate variants build
-        saved sweeps""",
+    "config": """schema files hydra_errors search_space composition kept earlier targets validate
+        variants build saved sweeps""",
     "jobs": """estimate trained reference benchmarks reproduction tuning reports solve requeue
         launch export run plans status""",
     "cli": """main arguments sweeps submission tuning hydra_app job solve resume runs status report

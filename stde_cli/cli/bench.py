@@ -13,7 +13,7 @@ from stde_cli.config.validate import validate
 from stde_cli.config.variants import variant_of
 from stde_cli.runs.reporting.benchmarks import benchmark_table, fitting, panels_of
 from stde_cli.runs.reporting.tables import written
-from stde_cli.runs.tracking.console import screen
+from stde_cli.runs.tracking.screen import screen
 from stde_cli.system.errors import Interrupted, UsageError
 from stde_cli.system.files import json_text
 from stde_cli.system.interrupts import Interrupts

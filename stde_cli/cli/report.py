@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     from stde_cli.jobs.reports import groups, measurements, studies
     from stde_cli.jobs.tuning.outcome import table as table_of
     from stde_cli.runs.reporting.tables import shown, written
-    from stde_cli.runs.tracking.console import screen
+    from stde_cli.runs.tracking.screen import screen
 
     found, measured = groups.gather(places), measurements.gather(places)
     tuned = studies.gather(places)

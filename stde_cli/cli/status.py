@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
     from rich.live import Live
 
-    from stde_cli.runs.tracking.console import screen
+    from stde_cli.runs.tracking.screen import screen
 
     console = screen()
     if options.watch and console.is_terminal:
@@ -128,7 +128,7 @@ def _steps(job: "JobStatus") -> str:
 
 
 def _left(job: "JobStatus") -> str:
-    from stde_cli.runs.tracking.console import duration
+    from stde_cli.runs.tracking.screen import duration
 
     left = "" if job.seconds_left is None else duration(job.seconds_left)
     if job.slurm_seconds_left is None or job.state != "running":

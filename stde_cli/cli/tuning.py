@@ -19,7 +19,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from stde_cli.cli import sweeps
-from stde_cli.config import saved
+from stde_cli.config import kept
 from stde_cli.config.build import build_pde, configured_jax
 from stde_cli.config.composition import choices, explained, override
 from stde_cli.config.schema import TuningConfig
@@ -29,7 +29,7 @@ from stde_cli.jobs.tuning.objectives import objectives_for
 from stde_cli.jobs.tuning.outcome import FILE, Outcome, table, write
 from stde_cli.runs.reporting.tables import figure, shown
 from stde_cli.runs.sweep import RECORD
-from stde_cli.runs.tracking.console import screen
+from stde_cli.runs.tracking.screen import screen
 from stde_cli.system.errors import Interrupted, StdeError, SweepFailed, UsageError
 
 _STUDY = "study.journal"
@@ -285,6 +285,6 @@ def _of_all_trials(base: DictConfig, space: Mapping[str, Any]) -> dict[str, Any]
     changed += [f"choices.{key}" for key in searched]
     return {
         key: value
-        for key, value in saved.settings(base).items()
+        for key, value in kept.settings(base).items()
         if not any(key == each or key.startswith(f"{each}.") for each in changed)
     }

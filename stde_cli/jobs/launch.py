@@ -1,20 +1,18 @@
 """A configuration and its run directory: a new one, or that of the same run begun before."""
 
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from stde_cli.config.saved import describes_same_run, difference, slug
+from stde_cli.config.earlier import own_earlier_run
+from stde_cli.config.kept import slug
 from stde_cli.jobs import solve as session
 from stde_cli.jobs.requeue import refuse_if_futile, requeued
-from stde_cli.runs.attempts import Attempts
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.summary import FINISHED, PRUNED, Summary
-from stde_cli.system.errors import UsageError
 from stde_cli.system.interrupts import Interrupts
-from stde_cli.system.slurm import Job, this_job
+from stde_cli.system.slurm import this_job
 
 
 def launch(
@@ -39,7 +37,7 @@ def launch(
     # A job that Slurm starts again goes on, without anybody's saying so.
     job_again = (slurm_job := this_job()) is not None and slurm_job.restarts > 0
     goes_on = config.resume != "never" or job_again
-    run = _own_earlier_run(config, place, slurm_job) if goes_on else None
+    run = own_earlier_run(config, place, slurm_job) if goes_on else None
     if run is None:
         if place is None:
             name = f"{slug(config)}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -64,34 +62,3 @@ def launch(
                 config, run, command=command, interrupts=interrupts, job=job, again=True
             )
     return run, summary
-
-
-def _own_earlier_run(
-    config: DictConfig, place: Path | None, job: Job | None
-) -> RunDirectory | None:
-    """For resume=auto: the run of this very configuration; at `place`, even without a checkpoint.
-
-    So is one that the same Slurm job began.
-
-    Raises:
-        UsageError: `place` holds the run of another configuration.
-    """
-    if place is not None:
-        run = RunDirectory(place)
-        if run.config.exists() and describes_same_run(run, config):
-            return run
-        if run.has_progress():
-            why = "it holds a run of another configuration"
-            if run.config.exists() and (differs := difference(run, config)):
-                why += f", of another {differs}" if "=" not in differs else f", with {differs}"
-            raise UsageError("run_dir", place, why, "choose another directory, or give it alike")
-        return None
-    found = sorted(Path("runs").glob(f"{slug(config)}-*/config.yaml"), reverse=True)
-    for file in found:
-        run = RunDirectory(file.parent)
-        # A neighbour that cannot be read is not this run.
-        with suppress(UsageError):
-            ours = job is not None and job.name in {each.job for each in Attempts(run.path).all}
-            if (ours or run.has_checkpoint()) and describes_same_run(run, config):
-                return run
-    return None

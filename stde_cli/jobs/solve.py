@@ -16,7 +16,6 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from omegaconf import DictConfig, OmegaConf
 
-from stde_cli.config import saved
 from stde_cli.config.build import (
     Built,
     abstract_state,
@@ -25,6 +24,7 @@ from stde_cli.config.build import (
     configured_jax,
     refusing,
 )
+from stde_cli.config.kept import kept
 from stde_cli.jobs.reference import find_reference
 from stde_cli.jobs.tuning.trial import trial_of
 from stde_cli.objective.at_point import far_from_point, value_at_point
@@ -169,7 +169,7 @@ def _run(
         summary = _new_summary(config, run, command, shapes)
         record = _Record(run, summary, started, earlier, checkpoints, interrupts)
         extended = earlier is not None and earlier.steps_planned != config.steps
-        settings = saved.kept(config)
+        settings = kept(config)
         if state is None:
             run.write_config(OmegaConf.to_yaml(settings))
         run.forget_metrics_after(done)

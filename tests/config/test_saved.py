@@ -1,12 +1,15 @@
 """What a run keeps of its configuration, and what it may name."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from stde_cli.config import saved
+from stde_cli.config.kept import kept
 from stde_cli.config.targets import check_group
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import UsageError
@@ -21,15 +24,20 @@ def test_what_the_environment_says_is_not_kept(monkeypatch: pytest.MonkeyPatch) 
         config.tracker.trackers[1].entity = "${oc.env:SECRET}"
         config.tracker.trackers[1].group = "of-${tracker.trackers.1.entity}"
         config.tracker.trackers[1].project = "d${dim}"
-    kept = saved.kept(config)
-    assert "hush" not in yaml.safe_dump(kept)
-    wandb = kept["tracker"]["trackers"][1]
+    found = kept(config)
+    assert "hush" not in yaml.safe_dump(found)
+    wandb = found["tracker"]["trackers"][1]
     assert wandb["entity"] == "${oc.env:SECRET}"
     assert wandb["group"] == "of-${tracker.trackers.1.entity}"
     assert wandb["project"] == "d6"
-    assert kept["steps"] == "${oc.env:STEPS}"
-    assert OmegaConf.create(kept).tracker.trackers[1].group == "of-hush"
+    assert found["steps"] == "${oc.env:STEPS}"
+    assert OmegaConf.create(found).tracker.trackers[1].group == "of-hush"
     assert config.tracker.trackers[1].entity == "hush", "Hydra's own resolver is back"
+
+
+@cache
+def base() -> DictConfig:
+    return composed(*BASE)
 
 
 # A place in the configuration, what stands there, and what is said.
@@ -61,7 +69,7 @@ def test_a_foreign_run_runs_no_code_of_its_own(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "mine.py").write_text("open('here', 'w')\nraise ImportError\n")
-    config = composed(*BASE)
+    config = deepcopy(base())
     with open_dict(config):
         OmegaConf.update(config, key, value, force_add=True)
     run = RunDirectory(tmp_path / "run")

@@ -1,7 +1,6 @@
 """The real command, as a process."""
 
 import atexit
-import inspect
 import multiprocessing
 import os
 import signal
@@ -17,7 +16,6 @@ from unittest import mock
 
 import pytest
 
-from stde_cli.cli import solve
 from stde_cli.cli.main import main, program
 
 SMALL = (
@@ -93,12 +91,10 @@ def in_process(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Outcome:
     """
     path, kept = list(sys.path), dict(os.environ)
     capsys.readouterr()
-    # Hydra hands a DictConfig for what the annotation calls HydraConf.
-    place = inspect.unwrap(solve._place)
     # Its logging closes the handlers of others, and absl's then closes pytest's own stream.
     kept_open = mock.patch("absl.logging.PythonHandler.close")
     try:
-        with kept_open, mock.patch.object(solve, "_place", place):
+        with kept_open:
             status = main(list(arguments))
     finally:
         sys.path[:] = path

@@ -1,6 +1,8 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -9,7 +11,7 @@ import pytest
 import yaml
 
 from stde_cli.system.errors import UsageError
-from tests.end_to_end.command import SMALL, in_process, stde, stde_interrupted
+from tests.end_to_end.command import SMALL, environment, in_process, stde, stde_interrupted
 from tests.end_to_end.test_solve import read_arrays, read_metrics
 
 LONG = (*SMALL, "steps=4000", "train.log_every=200", "evaluation.every=4000")
@@ -69,8 +71,15 @@ def test_resume_auto_finds_its_own_run_among_others(tmp_path: Path) -> None:
     out = stde("solve", *SMALL, "resume=auto", cwd=tmp_path).check().out
     assert "training" in out, "there is none of this configuration yet"
     assert len(list((tmp_path / "runs").iterdir())) == 2
-    out = stde("solve", *SMALL, "resume=auto", cwd=tmp_path).check().out
-    assert "training" not in out, "the finished run was found, nothing is left to do"
+    program = (
+        "import sys; from stde_cli.cli.main import main; "
+        "status = main(sys.argv[1:]); assert 'jax' not in sys.modules; sys.exit(status)"
+    )
+    command = [sys.executable, "-c", program, "solve", *SMALL, "resume=auto"]
+    again = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "training" not in again.stdout, "the finished run was found, nothing is left to do"
+    assert "relative L2 error" in again.stdout
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
@@ -133,8 +142,8 @@ def test_a_finished_run_is_trained_further(
     with monkeypatch.context() as patched:
         patched.setattr("stde_cli.jobs.solve._compile", _does_not_fit)
         assert in_process("resume", str(run), "steps=90", capsys=capsys).status == 2
-    log = run / "console.log"
-    left[log] = log.read_bytes()
+    # But that it was tried.
+    left |= {run / name: (run / name).read_bytes() for name in ("console.log", "attempts.json")}
     assert left == {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
     for asked, why in (("steps=49", "has taken 50 steps already"), ("dim=3", "is not steps=N")):
         outcome = in_process("resume", str(run), asked, capsys=capsys)

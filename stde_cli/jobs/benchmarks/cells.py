@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from stde_cli.config.saved import kept
+from stde_cli.config.kept import kept
 from stde_cli.config.validate import validate
 from stde_cli.config.variants import changes_of, sets
 from stde_cli.system.errors import UsageError

@@ -12,7 +12,7 @@ from stde_cli.jobs.benchmarks.status import MEASURED
 from stde_cli.jobs.benchmarks.turns import Measuring, Row
 from stde_cli.runs.reporting.benchmarks import benchmark_table, fitting, named, varying_in
 from stde_cli.runs.reporting.tables import figure
-from stde_cli.runs.tracking.console import LiveView, duration
+from stde_cli.runs.tracking.screen import LiveView, duration
 from stde_cli.system.errors import Interrupted
 from stde_cli.system.interrupts import Interrupts
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from stde_cli.config import saved, sweeps
+from stde_cli.config import kept, sweeps
 from stde_cli.config.composition import compose
 from stde_cli.jobs.reports.measurements import cells
 from stde_cli.jobs.reproduction.cells import SOLVE
@@ -107,7 +107,7 @@ def _settings(run: Listed) -> Mapping[str, Any]:
     if isinstance(run, _NotBegun):
         return run.settings
     try:
-        return saved.settings_of(RunDirectory(Path(run.run_dir)))
+        return kept.settings_of(RunDirectory(Path(run.run_dir)))
     except UsageError:
         return {}
 
@@ -137,7 +137,7 @@ def _not_begun(
     run.settings = {}
     # What was refused then is refused again.
     with suppress(StdeError):
-        settings = saved.settings(compose("solve", overrides, config_dir=config_dir))
+        settings = kept.settings(compose("solve", overrides, config_dir=config_dir))
         run.settings = settings
         run.pde, run.solution = (settings.get(f"choices.{k}") for k in ("pde", "pde/solution"))
         run.dim, run.seed, run.steps_planned = (settings[k] for k in ("dim", "seed", "steps"))

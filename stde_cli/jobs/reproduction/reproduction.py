@@ -19,7 +19,7 @@ from stde_cli.jobs.reproduction.tables import PaperTable, Scale, cells_of
 from stde_cli.jobs.reproduction.view import View
 from stde_cli.runs import results
 from stde_cli.runs.reporting.tables import Column, Table, figure, shown
-from stde_cli.runs.tracking.console import duration, screen
+from stde_cli.runs.tracking.screen import duration, screen
 from stde_cli.system.errors import DoesNotFit, StdeError, UsageError
 from stde_cli.system.interrupts import Interrupts
 from stde_cli.system.resources import available_host_bytes

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from stde_cli.jobs.reproduction.cells import DONE, Cell, Result
 from stde_cli.runs.reporting.tables import Column, Table, figure, shown
-from stde_cli.runs.tracking.console import LiveView, duration, screen
+from stde_cli.runs.tracking.screen import LiveView, duration, screen
 
 _SHOWN = {
     "speed_it_per_s": "{} steps/s",

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.linalg import eigh_tridiagonal
 
 
 class Rule(NamedTuple):
@@ -69,6 +68,9 @@ def _golub_welsch(
     diagonal: Float[np.ndarray, " n"], beside: Float[np.ndarray, " n-1"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, "n n"]]:
     """Nodes, roots of weights and basis from a recurrence (Golub and Welsch 1969)."""
+    # SciPy takes a quarter of a second, which commands without a reference need not wait for.
+    from scipy.linalg import eigh_tridiagonal
+
     nodes, vectors = eigh_tridiagonal(diagonal, beside)
     vectors = vectors * np.where(vectors[0] < 0, -1.0, 1.0)
     return nodes, vectors[0], vectors.T

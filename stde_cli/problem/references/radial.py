@@ -24,7 +24,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
-from scipy.integrate import solve_ivp
 
 from stde_cli.problem.parabolic import Parabolic
 from stde_cli.problem.references.cylinder import SMALLEST_ROOT_OF_SOURCE, Cylinder
@@ -173,6 +172,9 @@ def _solve(problem: _Discretised, between: Callable[[], None]) -> float:
         if not np.isfinite(found).all() or count > _MOST_CALLS_A_POLYNOMIAL * max(start.shape):
             raise FloatingPointError
         return found.ravel()
+
+    # Imported where it is needed, as in `quadrature`.
+    from scipy.integrate import solve_ivp
 
     scale = max(1e-300, float(np.abs(start).max()))
     try:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from stde_cli.runs.listing import KILLED, UNREADABLE, Listed
 from stde_cli.runs.summary import FAILED, FINISHED, PRUNED
-from stde_cli.runs.tracking.console import screen
+from stde_cli.runs.tracking.screen import screen
 
 _STYLES = {FINISHED: "green", PRUNED: "yellow", FAILED: "red", KILLED: "red", UNREADABLE: "red"}
 _WIDEST = 10_000

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.summary import Summary
-from stde_cli.runs.tracking.console import screen
+from stde_cli.runs.tracking.screen import screen
 
 _ROWS = (
     ("problem", "problem"),

@@ -1,18 +1,12 @@
 """What a person sees while a run goes on: a live view on a terminal, plain lines elsewhere."""
 
-import os
-import sys
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any, TypeVar, cast
 
 import numpy as np
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -22,6 +16,7 @@ from rich.text import Text
 from stde_cli.objective.at_point import AtPoint
 from stde_cli.objective.metrics import Errors
 from stde_cli.runs.directory import RunDirectory
+from stde_cli.runs.tracking.screen import LiveView, duration, screen
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 78
@@ -48,83 +43,6 @@ class Progress:
     @property
     def seconds_left(self) -> float:
         return (self.steps - self.step) / self.steps_per_second
-
-
-class Screen:
-    """Output that may go away: `| head`, a pager that is closed, a terminal that is lost.
-
-    The work goes on then, and what would be shown is lost.
-    """
-
-    def __init__(self, *, error: bool = False) -> None:
-        self._file = sys.stderr if error else sys.stdout
-
-    def write(self, text: str) -> int:
-        with self._unless_gone():
-            self._file.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with self._unless_gone():
-            self._file.flush()
-
-    @contextmanager
-    def _unless_gone(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError:
-            # For all who print, and for the flush at the end of the process.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-def screen(*, error: bool = False) -> Console:
-    # A notebook gets plain lines too, not a piece of HTML for each.
-    file = cast(IO[str], Screen(error=error))
-    return Console(file=file, highlight=False, soft_wrap=True, force_jupyter=False)
-
-
-View = TypeVar("View", bound="LiveView")
-
-
-class LiveView(ABC):
-    """What draws itself a few times a second on a terminal; elsewhere its user prints lines.
-
-    Args:
-        alone: whether nobody else prints on the same screen.
-    """
-
-    def __init__(self, console: Console, *, alone: bool = True):
-        self._console = console
-        # FORCE_COLOR asks for colours in a file, not for a view that draws over itself.
-        self._is_live = alone and console.is_interactive and console.file.isatty()
-        self._live: Live | None = None
-
-    def __enter__(self: View) -> View:
-        if self._is_live and self._live is None:
-            self._live = Live(
-                get_renderable=self._render,
-                console=self._console,
-                refresh_per_second=4,
-                transient=True,
-            )
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live:
-            self._live.stop()
-
-    @abstractmethod
-    def _render(self) -> RenderableType:
-        """What is drawn at this moment."""
 
 
 class RunConsole(LiveView):
@@ -241,10 +159,3 @@ def _plain(p: Progress) -> str:
         parts.append(f"u {_at_point(p.at_point)}")
     parts += [f"lr {p.learning_rate:.2e}", f"peak {p.peak_memory_mb:.0f} MB"]
     return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """As minutes:seconds, with hours before them where there are any."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
