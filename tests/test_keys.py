@@ -138,11 +138,11 @@ VARIANTS = {
 def test_a_start_and_a_step(name: str, uses: Uses) -> None:
     loss, collocation, weighting, start = VARIANTS[name]
     pde = Symbolic(3, **PDE, key=make_key(0))
-    optimizer, estimator = optax.sgd(0.1), STDE(Stratified(), 2)
+    estimator = STDE(Stratified(), 2)
     problem = Problem(
         SampledResidual(pde, estimator),
         loss,
-        optimizer,
+        optax.sgd,
         3,
         2,
         start,

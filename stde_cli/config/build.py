@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from copy import copy
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from traceback import walk_tb
@@ -60,8 +61,6 @@ class Built(NamedTuple):
     """What `solve` needs beside the configuration itself."""
 
     problem: Problem
-    schedule: optax.Schedule
-    """The learning rate by step; 1 where the optimizer has none."""
     initialise: Callable[[], TrainerState]
     keys: Keys
 
@@ -85,6 +84,8 @@ def configured_jax(config: DictConfig) -> Iterator[None]:
         if runtime.compilation_cache:
             stack.enter_context(_writable(runtime.compilation_cache))
             stack.enter_context(_setting("jax_compilation_cache_dir", runtime.compilation_cache))
+            # JAX would leave out what compiles within a second, which is most of a small run.
+            stack.enter_context(_setting("jax_persistent_cache_min_compile_time_secs", 0.0))
             # It is opened once: by this run for itself, and anew by what follows.
             compilation_cache.reset_cache()
             stack.callback(compilation_cache.reset_cache)
@@ -155,7 +156,6 @@ def build(config: DictConfig) -> Built:
 
 def _build(config: DictConfig) -> Built:
     keys = keys_of(config.seed, config.runtime.generator)
-    schedule = _schedule(config)
     pde = _make(config, "pde", dim=config.dim, key=keys.pde)
     estimator = _make(config, "estimator")
     residual = SampledResidual(pde, estimator)
@@ -163,7 +163,7 @@ def _build(config: DictConfig) -> Built:
     problem = Problem(
         residual=residual,
         loss=_make(config, "loss"),
-        optimizer=_optimizer(config, schedule),
+        optimizer=partial(_optimizer, config),
         points=config.train.points,
         condition_points=config.train.condition_points,
         start=_make(config, "start"),
@@ -171,6 +171,7 @@ def _build(config: DictConfig) -> Built:
         redraw_every=config.train.redraw_every,
         collocation=_make(config, "collocation"),
         weighting=_make(config, "weighting"),
+        schedule=_schedule(config),
     )
     network, features = _maker(config, "network"), _features(config, "network", pde)
     # The start makes its own, of the texts: here they are refused where they will not do.
@@ -195,7 +196,7 @@ def _build(config: DictConfig) -> Built:
         start_key=keys.start,
         network_key=keys.network,
     )
-    return Built(problem, schedule or optax.constant_schedule(1.0), initialise, keys)
+    return Built(problem, initialise, keys)
 
 
 def build_pde(config: DictConfig) -> AbstractPDE:
@@ -243,16 +244,17 @@ def build_tracker(config: DictConfig) -> Tracker:
     return _make(config, "tracker")
 
 
-def _schedule(config: DictConfig) -> optax.Schedule | None:
-    """None for an optimizer without a learning rate: it finds the length of a step by itself."""
+def _schedule(config: DictConfig) -> optax.Schedule:
+    """The learning rate by step; 1 where the optimizer has none."""
     if "learning_rate" not in config.optimizer:
-        return None
+        return optax.constant_schedule(1.0)
     rate = config.optimizer.learning_rate
     return _make(config, "schedule", learning_rate=rate, steps=config.steps)
 
 
-def _optimizer(config: DictConfig, schedule: optax.Schedule | None) -> optax.GradientTransformation:
-    rate = {} if schedule is None else {"learning_rate": schedule}
+def _optimizer(config: DictConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+    # One without a learning rate finds the length of a step by itself.
+    rate = {"learning_rate": schedule} if "learning_rate" in config.optimizer else {}
     optimizer = _make(config, "optimizer", **rate)
     clip = config.train.gradient_clip
     return optimizer if clip is None else optax.chain(optax.clip_by_global_norm(clip), optimizer)

@@ -245,7 +245,7 @@ def _events(
         console,
         monitor,
         record.speed,
-        built.schedule,
+        built.problem.schedule,
         record.seconds,
         every=config.train.log_every or max(1, steps // 100),
         steps=steps,
@@ -369,7 +369,7 @@ def _about_schedule(config: DictConfig, built: Built, done: int) -> str:
     text = f"going on from step {done} to step {config.steps}"
     if "learning_rate" not in config.optimizer:
         return text
-    rate = float(np.asarray(built.schedule(done)))
+    rate = float(np.asarray(built.problem.schedule(done)))
     return f"{text}: the schedule spans all of them, so the learning rate is {rate:.2e} from here"
 
 

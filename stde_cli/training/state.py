@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.tree_util import Partial
 from jaxtyping import Array, Int, PyTree
 
 from stde_cli.ansatz.hard_constraint import HardConstraint, trained
@@ -23,7 +24,8 @@ class Problem(eqx.Module):
 
     residual: SampledResidual
     loss: AbstractLoss
-    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    optimizer: Callable[[optax.Schedule], optax.GradientTransformation] = eqx.field(static=True)
+    """Of the learning rate, by step; of `schedule`, whose numbers are data."""
     points: int = eqx.field(static=True)
     condition_points: int = eqx.field(static=True)
     """Points of each condition beside the equation."""
@@ -34,6 +36,7 @@ class Problem(eqx.Module):
     """Steps that share their points and directions: n above counts them as one."""
     collocation: AbstractCollocation = Uniform()
     weighting: AbstractWeighting = Fixed()
+    schedule: optax.Schedule = Partial(optax.constant_schedule(1.0))
 
     @property
     def pde(self) -> AbstractPDE:
@@ -65,7 +68,7 @@ def initial_state(
     network = make_network(pde.domain.dim, key=network_key)
     network = silenced(network) if silent else network
     ansatz = HardConstraint(network, pde.constraint, scale, guess, pde.lift)
-    optimizer_state = problem.optimizer.init(eqx.filter(ansatz, trained(ansatz)))
+    optimizer_state = problem.optimizer(problem.schedule).init(eqx.filter(ansatz, trained(ansatz)))
     weights = problem.weighting.initial(len(pde.conditions))
     return TrainerState(jnp.zeros((), jnp.int32), ansatz, optimizer_state, units, weights)
 

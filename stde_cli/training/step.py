@@ -52,7 +52,8 @@ def training_step(problem: Problem, state: TrainerState) -> tuple[TrainerState, 
         return value + beside / units.conditions
 
     value, gradient = jax.value_and_grad(loss)(parameters)
-    updates, optimizer_state = optax.with_extra_args_support(problem.optimizer).update(
+    optimizer = optax.with_extra_args_support(problem.optimizer(problem.schedule))
+    updates, optimizer_state = optimizer.update(
         gradient, state.optimizer_state, parameters, value=value, grad=gradient, value_fn=loss
     )
     ansatz = eqx.combine(eqx.apply_updates(parameters, updates), static)

@@ -114,6 +114,7 @@ def session() -> dict[str, object]:
         "jax_default_matmul_precision",
         "jax_platforms",
         "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
     )
     return {
         "jax": [getattr(jax.config, name) for name in settings],

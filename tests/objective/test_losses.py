@@ -286,7 +286,13 @@ def test_a_step_adds_the_conditions_in_their_own_unit(conditions, float64: None)
     """And draws for the equation as if there were none."""
     pde, estimator = with_conditions(conditions), Exact()
     problem = Problem(
-        SampledResidual(pde, estimator), Residual(), optax.sgd(1.0), 5, 8, Given(), make_key(2)
+        SampledResidual(pde, estimator),
+        Residual(),
+        lambda _: optax.sgd(1.0),
+        5,
+        8,
+        Given(),
+        make_key(2),
     )
     state = initial_state(
         problem,

@@ -33,7 +33,7 @@ def problem_and_state(weighting, conditions=CONDITIONS):
     problem = Problem(
         SampledResidual(pde, Exact()),
         loss=Residual(),
-        optimizer=optax.sgd(0.01),
+        optimizer=lambda _: optax.sgd(0.01),
         points=5,
         condition_points=4,
         start=FromNetwork(),

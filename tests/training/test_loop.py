@@ -27,7 +27,7 @@ def make_problem(seed=0, loss=None):
     return Problem(
         SampledResidual(random_pde(5), STDE(Stratified(), 2)),
         loss=loss or Residual(),
-        optimizer=optax.adam(1e-2),
+        optimizer=lambda _: optax.adam(1e-2),
         points=16,
         condition_points=1,
         start=FromNetwork(),

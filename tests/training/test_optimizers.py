@@ -29,7 +29,7 @@ def arrays(state):
 def test_a_line_search_sees_the_points_of_its_step() -> None:
     """On points that stay the loss falls at every step, which a search elsewhere would not give."""
     built, executable, state = made(*POISSON, "optimizer=lbfgs", "train.redraw_every=20")
-    assert built.schedule(7) == 1
+    assert built.problem.schedule(7) == 1
     losses = np.asarray(executable(state, 20)[1])[:20]
     assert (np.diff(losses) < 0).all()
     assert losses[-1] < 0.05 * losses[0]

@@ -142,7 +142,10 @@ class Secret(AbstractSolution):
 )
 def test_training_never_asks_for_the_solution(start: AbstractStart, loss: AbstractLoss) -> None:
     pde = random_pde(12, AllenCahn, Secret)
-    optimizer = optax.adamw(1e-3, weight_decay=0.5)
+
+    def optimizer(rate):
+        return optax.adamw(1e-3, weight_decay=0.5)
+
     problem = Problem(
         SampledResidual(pde, STDE(Stratified(), 4)), loss, optimizer, 20, 20, start, make_key(2)
     )
