@@ -57,13 +57,10 @@ QUICK = {
     ("laplacian", "stratified", "ansatz"),
     ("laplacian", "rademacher", "start"),
     ("biharmonic", "stratified", "network"),
-    ("biharmonic", "rademacher", "network"),
-    ("gradient_norm", "rademacher", "network"),
     ("divergence", "stratified", "network"),
     ("number at a point", "rademacher", "network"),
     ("diagonal at a point", "stratified", "network"),
     ("second_order", "stratified", "network"),
-    ("second_order", "rademacher", "network"),
 }
 HELD = {"diagonal at a point": "rademacher", "third": "rademacher"}
 """Dense directions of each point's own, which docs/architecture.md names; and what is refused."""
@@ -158,7 +155,6 @@ def test_terms_in_blocks_are_the_terms(float64: None, sampler: str) -> None:
         found = value_and_trace(restrict(u, x, directions), count)
         return jnp.stack(found), jnp.stack([u(x), jnp.trace(hessian)])
 
-    found, expected = jax.jit(both)(x)
+    slopes, (found, expected) = jax.jit(jax.jacrev(lambda x: [both(x)] * 2, has_aux=True))(x)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    slopes = jax.jit(jax.jacrev(both))(x)
     np.testing.assert_allclose(*slopes, rtol=1e-7, atol=1e-9 * float(jnp.abs(slopes[1]).max()))

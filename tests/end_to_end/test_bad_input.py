@@ -36,7 +36,7 @@ SOLVE = [
     ("estimator/sampler=radmacher", ["estimator/sampler=radmacher", "rademacher"]),
     ("network=mpl", ["network=mpl", "did you mean mlp"]),
     ("optimizer=adan", ["optimizer=adan", "did you mean adam"]),
-    ("hydra/launcher=slurm", ["hydra/launcher=slurm"]),
+    ("hydra/launcher=slrum", ["hydra/launcher=slrum", "slurm"]),
     ("loss=3", ["loss=3", "no such choice", "gradient_enhanced"]),
     ("estimator/sampler=null", ["estimator/sampler=null", "no such choice", "stratified"]),
     ("network.widht=8", ["network.widht", "did you mean network.width"]),

@@ -75,7 +75,7 @@ def setting(equation):
     pde = filled(lambda: random_pde(DIM, equation), scale=1)
     points = jnp.stack([point_inside(DIM, seed=s, length=0.3 * s) for s in (1, 2, 3)])
     parameters, static = eqx.partition(
-        random_ansatz(DIM, width=4, radius=1.0), eqx.is_inexact_array
+        random_ansatz(DIM, width=4, depth=2, radius=1.0), eqx.is_inexact_array
     )
     return pde, points, parameters, static
 
@@ -338,21 +338,20 @@ def test_all_components_sampled_are_the_whole_gradient(float64, estimator):
     pde, points, parameters, static = setting(AllenCahn)
     draw_key, _ = jax.random.split(make_key(3))
 
-    def losses(parameters):
+    def difference(parameters):
         field = eqx.combine(parameters, static)
-        return jnp.stack(
-            [
-                GradientEnhanced(0.7, components=count)(
-                    SampledResidual(pde, estimator), field, points, key=key
-                )
-                for count, key in ((None, draw_key), (DIM, make_key(3)))
-            ]
+        whole, sampled = (
+            GradientEnhanced(0.7, components=count)(
+                SampledResidual(pde, estimator), field, points, key=key
+            )
+            for count, key in ((None, draw_key), (DIM, make_key(3)))
         )
+        return sampled - whole, whole
 
-    (whole, sampled), slopes = jax.jit(lambda p: (losses(p), jax.jacrev(losses)(p)))(parameters)
-    np.testing.assert_allclose(sampled, whole, rtol=1e-10)
+    (value, whole), slopes = jax.jit(jax.value_and_grad(difference, has_aux=True))(parameters)
+    assert abs(value) < 1e-10 * whole
     for slope in jax.tree.leaves(slopes):
-        np.testing.assert_allclose(slope[1], slope[0], rtol=1e-8, atol=1e-9 * np.abs(slope).max())
+        assert np.abs(slope).max() < 1e-8 * whole
 
 
 def test_sampled_components_are_unbiased(float64):
@@ -376,7 +375,9 @@ def test_sampled_components_are_unbiased(float64):
 
 
 @pytest.mark.parametrize(
-    "estimator", [STDE(Stratified(), 2), STDE(Dense("rademacher"), 1)], ids=str
+    "estimator",
+    [STDE(Stratified(), 2), pytest.param(STDE(Dense("rademacher"), 1), marks=pytest.mark.slow)],
+    ids=str,
 )
 def test_sampled_components_leave_the_known_part_exact(estimator, float64):
     """Where the network is silent, nothing is sampled but which components are looked at."""

@@ -12,10 +12,9 @@ from stde_cli.estimators import STDE, Exact
 from stde_cli.objective.metrics import Evaluator, relative_errors
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.constraints import Unconstrained
-from stde_cli.problem.pdes import Poisson, ThreeBody, TwoBody
+from stde_cli.problem.pdes import AllenCahn, Poisson, ThreeBody, TwoBody
 from stde_cli.system.prng import make_key
 from tests.helpers import (
-    EQUATIONS,
     filled,
     laplacian,
     random_ansatz,
@@ -59,9 +58,7 @@ def test_perfect_and_worthless_values():
     assert relative_errors(exact, 3 * constraint, constraint).trivial_rel_l2_error < 1e-15
 
 
-@pytest.mark.parametrize(
-    ("training_points", "points"), [(10, 1), (10, 1999), (10, 4500), (2300, 4500)]
-)
+@pytest.mark.parametrize(("training_points", "points"), [(10, 1), (10, 1999), (2300, 4500)])
 def test_exactly_the_asked_number_of_points(training_points, points):
     """Over the very points that the key fixes, not one batch more."""
     pde, ansatz, key = random_pde(3), random_ansatz(3, radius=1.0), make_key(4)
@@ -76,9 +73,9 @@ def test_exactly_the_asked_number_of_points(training_points, points):
         for index in range(len(calls))
     ]
     x = jnp.concatenate(batches)[:points]
-    values = [
-        np.asarray(jax.vmap(f)(x), np.float64) for f in (ansatz, pde.solution, pde.constraint)
-    ]
+    fields = (ansatz, pde.solution, pde.constraint)
+    values = jax.jit(lambda x: [jax.vmap(f)(x) for f in fields])(x)
+    values = [np.asarray(each, np.float64) for each in values]
     assert errors is not None
     np.testing.assert_allclose(errors, relative_errors(*values), rtol=1e-5)
 
@@ -112,10 +109,7 @@ def test_no_errors_where_no_solution_is_known():
     )
 
 
-@pytest.mark.parametrize(
-    ("equation", "solution"),
-    [*((equation, TwoBody) for equation in EQUATIONS), (Poisson, ThreeBody)],
-)
+@pytest.mark.parametrize(("equation", "solution"), [(AllenCahn, TwoBody), (Poisson, ThreeBody)])
 def test_the_exact_solution_as_the_ansatz(float64, equation, solution):
     pde = filled(lambda: random_pde(6, equation, solution), scale=1)
     ansatz = HardConstraint(pde.solution, Unconstrained())

@@ -26,8 +26,13 @@ from stde_cli.system.prng import make_key
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 FILES = [file for file in CONFIGS.glob("pde/*.yaml") if "stde_cli.Symbolic" in file.read_text()]
 NAMES = sorted(file.stem for file in FILES if "\nsolution:" in file.read_text())
-OF_ANY_DIM = [file.stem for file in FILES if "${dim}" in file.read_text() and file.stem in NAMES]
 LARGE = [file.stem for file in FILES if re.search(r"^dim: \d{2,}", file.read_text(), re.M)]
+OF_ANY_DIM = [
+    file.stem
+    for file in FILES
+    if "${dim}" in file.read_text() and file.stem in NAMES and file.stem not in LARGE
+]
+"""A large one is looked at in another dim than its own anyhow."""
 UNSOLVED = sorted(file.stem for file in FILES if file.stem not in NAMES)
 WITH_SOURCE = sorted(file.stem for file in FILES if "\nsource:" in file.read_text())
 assert min(len(NAMES), len(OF_ANY_DIM), len(WITH_SOURCE)) > 0
@@ -159,9 +164,6 @@ def test_the_lift_is_right_where_the_constraint_vanishes(name: str, float64: Non
     solution = pde.solution
     lift = pde.lift or (lambda x: jnp.zeros((), x.dtype))
     assert solution is not None
-    values = jax.jit(lambda x: [jax.vmap(f)(x) for f in (pde.constraint, lift, solution)])
-    constraint, _, exact = map(jnp.abs, values(inside))
-    assert jnp.min(constraint) > 0
     if isinstance(pde.constraint, Unconstrained):
         assert pde.lift is None
         return
@@ -177,11 +179,16 @@ def test_the_lift_is_right_where_the_constraint_vanishes(name: str, float64: Non
     if "t" in config.pde.coordinates and not isinstance(pde.domain, Diffusion):
         first = list(config.pde.coordinates).index("t")
         places.append(inside.at[:, first].set(config.pde.coordinates.t[0]))
-    on_boundary, known, values_there = values(jnp.concatenate(places))
-    zero = jnp.abs(on_boundary) < 1e-14 * jnp.max(constraint)
+    everywhere = jnp.concatenate([inside, *places])
+    constraint, known, exact = jax.jit(
+        lambda x: [jax.vmap(f)(x) for f in (pde.constraint, lift, solution)]
+    )(everywhere)
+    size = jnp.abs(constraint[: len(inside)])
+    assert jnp.min(size) > 0
+    zero = jnp.abs(constraint) < 1e-14 * jnp.max(size)
     assert jnp.sum(zero) >= 20
-    atol = 1e-14 * float(jnp.max(exact))
-    np.testing.assert_allclose(values_there[zero], known[zero], rtol=1e-12, atol=atol)
+    atol = 1e-14 * float(jnp.max(jnp.abs(exact[: len(inside)])))
+    np.testing.assert_allclose(exact[zero], known[zero], rtol=1e-12, atol=atol)
 
 
 @pytest.mark.parametrize("name", WITH_SOURCE)
@@ -205,9 +212,10 @@ def test_what_has_no_solution_has_a_value_that_is_wanted(name: str, float64: Non
     assert jnp.isfinite(jax.vmap(pde.time.data)(ends)).all()
     if pde.lift is not None:
         np.testing.assert_allclose(jax.vmap(pde.lift)(ends), jax.vmap(pde.time.data)(ends))
-    entries = config.pde.get("reference", [])
-    for entry in entries if isinstance(entries, ListConfig) else [entries]:
-        dim = f"dim={entry.when.dim}"
-        assert library(name, dim)[1].reference == entry.value
-        for elsewhere in ("pde.parameters.T=0.7", "pde.value_at.t=0.1", "pde.value_at.x=1"):
-            assert library(name, dim, elsewhere)[1].reference is None
+    found = config.pde.get("reference", [])
+    entries = found if isinstance(found, ListConfig) else [found]
+    for entry in entries:
+        assert library(name, f"dim={entry.when.dim}")[1].reference == entry.value
+    for elsewhere in ("pde.parameters.T=0.7", "pde.value_at.t=0.1", "pde.value_at.x=1"):
+        for entry in entries[:1]:
+            assert library(name, f"dim={entry.when.dim}", elsewhere)[1].reference is None
