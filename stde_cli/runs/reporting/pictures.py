@@ -63,6 +63,8 @@ _KINDS = {"trivial": "trivial baseline", "published": "published"}
 _LEGEND_LINE, _LEGEND_LETTER = 0.6, 0.08
 """Inches that an entry of a legend takes beside its text, and that a letter of it takes."""
 _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
+_MOST_NAMED = 12
+"""Lines that a legend names: more would leave no room for them."""
 _MOST_POINTS = 400
 """Points of a curve: a screen shows no more."""
 
@@ -133,8 +135,9 @@ def training(curves: Sequence[Curve], trivial: float | None, name: str) -> str:
                 panel.set_xlabel(along)
                 _logarithmic(panel)
             axes[row][0].set_ylabel("loss" if key == "loss" else "relative L2 error")
-        handles = [Line2D([], [], color=color) for color in colors.values()]
-        labels = [*colors]
+        # A study has more of them than anybody tells apart.
+        labels = [*colors] if len(colors) <= _MOST_NAMED else []
+        handles = [Line2D([], [], color=colors[label]) for label in labels]
         if evaluated and trivial is not None:
             handles.append(Line2D([], [], color=_INK, linestyle="--", linewidth=1))
             labels.append("trivial baseline")
@@ -394,4 +397,5 @@ def _legend(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str]) ->
     plain = [label.replace("$", r"\$") for label in labels]
     widest = _LEGEND_LINE + _LEGEND_LETTER * max(map(len, labels), default=0)
     columns = max(1, int(figure.get_figwidth() / widest))
-    figure.legend(handles, plain, loc="outside lower center", ncols=min(columns, len(labels)))
+    if labels:
+        figure.legend(handles, plain, loc="outside lower center", ncols=min(columns, len(labels)))
