@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class SlurmLauncher(Launcher):
@@ -16,7 +16,10 @@ class SlurmLauncher(Launcher):
     """
 
     def __init__(self, **settings: Any):
-        self._settings = settings
+        self._settings = {
+            key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            for key, value in settings.items()
+        }
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig

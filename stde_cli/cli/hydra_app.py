@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ from stde_cli.config.composition import choices, config_directory, explained
 from stde_cli.config.hydra_errors import explain
 from stde_cli.config.schema import register
 from stde_cli.system.errors import Interrupted, StdeError, Unexpected, UsageError
+from stde_cli.system.slurm import this_job
 
 _LONGEST_NAME = 40
 
@@ -62,6 +64,7 @@ def _run(command: str, arguments: list[str], task: Callable[[DictConfig], float 
     with environment, typed, sweeps.told_together(), explained(command, arguments):
         if {"-m", "--multirun"} & set(arguments):
             line.append(_short_names(arguments))
+            line.extend(_place_of_job(arguments))
         application()
     if guarded.error is not None:
         raise guarded.error
@@ -159,6 +162,17 @@ def _short_names(arguments: list[str]) -> str:
 
 OF_A_TRIAL = ("trial", "resume", "run_dir")
 """Keys that a sweeper sets by itself, to make a run one of its trials."""
+
+
+def _place_of_job(arguments: list[str]) -> list[str]:
+    """The directory of a sweep within one Slurm job: found again when the job is started again."""
+    given = any(argument.lstrip("+").startswith("hydra.sweep.dir=") for argument in arguments)
+    job = this_job()
+    if given or job is None or not job.in_batch:
+        return []
+    # A script may have several.
+    which = zlib.crc32(" ".join(arguments).encode())
+    return [f"hydra.sweep.dir=runs/sweep-job-{job.name}-{which:08x}"]
 
 
 class _Task:

@@ -2,12 +2,13 @@
 
 import importlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from stde_cli.cli import hydra_app
 from stde_cli.runs.submitted import Submitted
 from stde_cli.system.errors import Interrupted, StdeError, Unexpected, UsageError
-from stde_cli.system.slurm import this_job
+from stde_cli.system.slurm import AT_WORK, WARNINGS, SlurmError, this_job
 
 
 def main(arguments: list[str]) -> int:
@@ -24,8 +25,15 @@ def main(arguments: list[str]) -> int:
     task = importlib.import_module(f"stde_cli.cli.{word}").task
     try:
         value = hydra_app.value(word, rest, task)
-    except (Interrupted, KeyboardInterrupt):
-        # It comes again, or somebody cancelled it and knows.
+    except Interrupted as error:
+        # A run has seen to it that it comes again; a command of another kind has not. What was
+        # cancelled leaves no word.
+        if error.signal_number in WARNINGS:
+            with suppress(SlurmError):
+                if job.fate() == AT_WORK:
+                    job.requeue()
+        raise
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         told = error if isinstance(error, StdeError) else Unexpected(error)

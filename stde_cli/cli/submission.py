@@ -6,6 +6,7 @@ user could type. So what happens to it when it is preempted is what happens to a
 
 import math
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from stde_cli.cli.sweeps import Begin
 from stde_cli.config.composition import choices
-from stde_cli.config.targets import check_value
-from stde_cli.config.validate import validate
+from stde_cli.config.schema import SlurmConfig
+from stde_cli.config.validate import check_schema, validate
 from stde_cli.runs.attempts import Attempts, futile
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.submitted import Submitted, run_directories
@@ -26,13 +27,12 @@ from stde_cli.runs.summary import FINISHED, Summary
 from stde_cli.system import slurm
 from stde_cli.system.errors import Interrupted, JobFailed, UsageError
 from stde_cli.system.interrupts import Interrupts
-from stde_cli.system.ranges import Count
 
 _KEPT = ("hydra.searchpath", "hydra.job.env_set")
 """Settings of Hydra's own that a job needs as well."""
 _SECONDS_BETWEEN_LOOKS = 1.0
-_LOOKS_WITHOUT_A_WORD = 10
-"""After which a job that is neither in the queue nor has a result is lost."""
+_SECONDS_BETWEEN_QUESTIONS = 15.0
+"""To Slurm, which has others to answer."""
 
 
 def launch(
@@ -61,8 +61,8 @@ def launch(
     _check(settings)
     record, word = Submitted(sweep), config.hydra.job.config_name
     _validate_first(loader, config, numbered[first], word)
-    arrays = _in_queue(record)
-    wanted = _wanted(config, sweep, numbered, arrays)
+    queued = _in_queue(record)
+    wanted = _wanted(config, sweep, numbered, queued)
     _check_against_saves(settings, sweep)
     if wanted:
         record.add_jobs({n: _command(config, numbered[n], n, word) for n in wanted})
@@ -71,6 +71,8 @@ def launch(
         try:
             array = slurm.submit(script)
         except slurm.SlurmError as error:
+            if not record.arrays():
+                shutil.rmtree(record.path)
             raise UsageError("cluster", "slurm", f"sbatch refuses: {error}") from error
         record.add_array(array, wanted)
         jobs = f"{len(wanted)} jobs" if len(wanted) > 1 else "1 job"
@@ -83,7 +85,7 @@ def launch(
     by_results = not str(config.hydra.sweeper._target_).endswith("BasicSweeper")
     if not (settings["wait"] or by_results or word != "solve"):
         return []
-    return _wait(sweep, record, numbered, wanted)
+    return _wait(sweep, record, list(numbered), {n for n in numbered if n in {*wanted, *queued}})
 
 
 def _check(settings: Mapping[str, Any]) -> None:
@@ -91,11 +93,10 @@ def _check(settings: Mapping[str, Any]) -> None:
     Raises:
         UsageError: Slurm is not there, or a setting cannot work.
     """
+    check_schema(dict(settings), SlurmConfig, "hydra.launcher.")
     if not slurm.is_here():
         mend = "submit from a node that has sbatch, or take cluster=local"
         raise UsageError("cluster", "slurm", "there is no Slurm on this machine", mend)
-    for key in ("minutes", "warning_seconds", "cpus"):
-        check_value(settings[key], Count, f"hydra.launcher.{key}")
     if settings["warning_seconds"] >= 60 * settings["minutes"]:
         why = f"no shorter than the time limit, hydra.launcher.minutes={settings['minutes']}"
         raise UsageError("hydra.launcher.warning_seconds", settings["warning_seconds"], why)
@@ -225,53 +226,55 @@ def _script(
             lines.append(f"#SBATCH {flag}={shlex.quote(str(value))}")
     job = [sys.executable, "-P", "-m", "stde_cli", "_job", str(sweep)]
     # A step of its own: Slurm sends its warnings to steps, not to the script.
+    # Set while it is submitted: a job's own errors are one line.
+    own = "unset HYDRA_FULL_ERROR"
     step = f"exec srun --cpus-per-task={settings['cpus']} {shlex.join(job)}"
-    return "\n".join([*lines, "", *settings["setup"], step, ""])
+    return "\n".join([*lines, "", own, *settings["setup"], step, ""])
 
 
 def _wait(
-    sweep: Path, record: Submitted, numbered: Mapping[int, list[str]], wanted: Sequence[int]
+    sweep: Path, record: Submitted, numbers: Sequence[int], at_work: set[int]
 ) -> list[JobReturn]:
-    left, silent, quiet = set(wanted), dict[int, int](), set[int]()
+    """What all the jobs came to, once those `at_work` have."""
+    left, missed, lost = at_work, set[int](), set[int]()
+    asked = time.monotonic()
     with Interrupts() as interrupts:
         while left:
             if number := interrupts.received:
-                names = " ".join(record.arrays()[-1:])
+                names = " ".join(record.arrays())
                 raise Interrupted(
                     f"stopped waiting by {number.name}, the jobs go on; see: stde status {sweep}; "
                     f"cancel them: scancel {names}",
                     number,
                 )
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-            done = {job for job in left if record.result_file(job).exists()}
-            left -= done
-            queued = slurm_queue_or_none(record)
-            for job in left:
-                silent[job] = silent.get(job, 0) + 1 if queued is not None else 0
-                if queued is not None and job in queued:
-                    silent[job] = 0
-            quiet = {job for job in left if silent.get(job, 0) >= _LOOKS_WITHOUT_A_WORD}
-            left -= quiet
-    return [_returned(record, number, lost=number in quiet) for number in numbered]
+            if time.monotonic() - asked > _SECONDS_BETWEEN_QUESTIONS:
+                absent = left - _queued(record, left)
+                # Twice in a row: the end of a job is seen a moment later on a shared file system.
+                lost, missed, asked = absent & missed, absent, time.monotonic()
+            left = {n for n in left - lost if not record.result_file(n).exists()}
+    return [_returned(record, number, waited=number in at_work) for number in numbers]
 
 
-def slurm_queue_or_none(record: Submitted) -> dict[int, slurm.Queued] | None:
-    """None where Slurm does not answer: it will."""
+def _queued(record: Submitted, left: set[int]) -> set[int]:
+    """Those that Slurm knows of; all of them where it does not answer: it will."""
     try:
-        return slurm.queue(record.arrays()[-1:])
+        return set(slurm.queue(record.arrays()))
     except slurm.SlurmError:
-        return None
+        return left
 
 
-def _returned(record: Submitted, number: int, *, lost: bool) -> JobReturn:
+def _returned(record: Submitted, number: int, *, waited: bool) -> JobReturn:
     result = JobReturn()
     result.hydra_cfg = OmegaConf.create({"hydra": {"job": {"num": number}}})
-    found = record.result(number) or {}
-    if lost or found.get("status"):
-        told = found.get("error") or f"ended without a word; see {record.log(number)}"
+    lost = {"status": 1, "error": f"cancelled, or ended without a word: {record.log(number)}"}
+    # Of one that was finished before there may be no word.
+    found = record.result(number) or (lost if waited else {"status": 0, "value": None})
+    if found["status"]:
+        told = found["error"]
         print(f"stde: job {number}: {told}", file=sys.stderr)
         result.status = JobStatus.FAILED
-        result.return_value = JobFailed(number, found.get("status") or 1)
+        result.return_value = JobFailed(number, found["status"])
     else:
         result.status = JobStatus.COMPLETED
         value = found.get("value")

@@ -8,7 +8,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from stde_cli.system.ranges import Count, PathText, Positive, Seed, Switch
+from stde_cli.system.ranges import Count, PathText, Positive, Seed, Switch, Whole
 
 
 @dataclass
@@ -226,6 +226,29 @@ class ReproductionConfig:
     recipes: dict[str, list[str]] = MISSING
     """Overrides of each recipe."""
     choices: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class SlurmConfig:
+    """`hydra.launcher` of `hydra/launcher=slurm`."""
+
+    partition: str | None = None
+    """null: that of the site."""
+    minutes: Count = MISSING
+    """Time limit of a job."""
+    warning_seconds: Count = MISSING
+    """Ahead of the limit, to save."""
+    cpus: Count = MISSING
+    gpus: Whole = MISSING
+    memory_gb: Positive = MISSING
+    at_once: Count | None = None
+    """Most jobs that run at the same time; null: as many as Slurm lets."""
+    wait: Switch = False
+    """Stay until all jobs are done."""
+    setup: list[str] = field(default_factory=list)
+    """Lines of shell before each job."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further options of sbatch."""
 
 
 @functools.cache

@@ -63,7 +63,7 @@ def status_of(sweep: Path) -> list[JobStatus]:
     numbers = sorted({*overrides, *places})
     if not numbers:
         why = "holds no sweep" if sweep.is_dir() else "no such directory"
-        raise UsageError("SWEEP", sweep, why, "give the hydra.sweep.dir of stde solve -m")
+        raise UsageError("DIR", sweep, why, "give the hydra.sweep.dir of stde solve -m")
     arrays = record.arrays()
     try:
         queued = slurm.queue(arrays) if slurm.is_here() else None
@@ -81,8 +81,11 @@ def status_of(sweep: Path) -> list[JobStatus]:
         elif job.state == NOT_BEGUN and at_work:
             job.state = WAITING
         elif job.state == NOT_BEGUN and number in commands and arrays:
-            job.state = WAITING if queued is None else LOST
-            job.why = None if queued is None else f"see {record.log(number)}"
+            job.state = WAITING
+            if queued is not None:
+                began = record.log(number).exists()
+                job.state = LOST if began else CANCELLED
+                job.why = f"see {record.log(number)}" if began else None
         found.append(job)
     return found
 

@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 _LARGEST = 2**31 - 1
 
 Count: TypeAlias = Annotated[int, Ge(1), Le(_LARGEST)]
+Whole: TypeAlias = Annotated[int, Ge(0), Le(_LARGEST)]
 Seed: TypeAlias = Annotated[int, Ge(0), Le(2**32 - 1)]
 Depth: TypeAlias = Annotated[int, Ge(2), Le(200)]
 """Layers: each is compiled by itself, which takes minutes from a few hundred on."""

@@ -31,18 +31,19 @@ class Job:
     """The job of this process.
 
     Attributes:
-        id: as Slurm numbers jobs.
-        name: as it is written by squeue: ARRAY_TASK for one of an array.
+        name: as Slurm's commands take it: ARRAY_TASK for one of an array. The number that each has
+            as well is, for one of them, that of the whole array.
         restarts: how often it was put back into the queue.
         task: its number in its array.
         node: the name of the machine, as Slurm has it.
+        in_batch: whether a script began it, which Slurm can start again.
     """
 
-    id: str
     name: str
     restarts: int
     task: int | None
     node: str | None
+    in_batch: bool
 
     def fate(self) -> str:
         """What Slurm has in mind with the job, to which it sent a signal.
@@ -54,7 +55,7 @@ class Job:
         Raises:
             SlurmError: Slurm does not say.
         """
-        found = _ask("scontrol", "--oneliner", "show", "job", self.id)
+        found = _ask("scontrol", "--oneliner", "show", "job", self.name)
         about = dict(word.split("=", 1) for word in found.split() if "=" in word)
         if int(about.get("Restarts", 0)) > self.restarts:
             return REQUEUED
@@ -69,15 +70,7 @@ class Job:
         Raises:
             SlurmError: it is no batch job, or may not be requeued.
         """
-        _ask("scontrol", "requeue", self.id)
-
-    def seconds_allowed(self) -> float | None:
-        """The job's time limit; None where it has none, or Slurm does not say."""
-        try:
-            found = _ask("squeue", "--noheader", "--jobs", self.id, "--format", "%l")
-        except SlurmError:
-            return None
-        return seconds(found)
+        _ask("scontrol", "requeue", self.name)
 
 
 def this_job(environment: Mapping[str, str] = os.environ) -> Job | None:
@@ -88,11 +81,11 @@ def this_job(environment: Mapping[str, str] = os.environ) -> Job | None:
     array, task = (environment.get(f"SLURM_ARRAY_{key}_ID") for key in ("JOB", "TASK"))
     in_array = bool(array and task and task.isdecimal())
     return Job(
-        id=number,
         name=f"{array}_{task}" if in_array else number,
         restarts=int(environment.get("SLURM_RESTART_COUNT") or 0),
         task=int(task) if in_array and task else None,
         node=environment.get("SLURMD_NODENAME"),
+        in_batch=environment.get("ENVIRONMENT") == "BATCH",
     )
 
 

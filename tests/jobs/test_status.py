@@ -66,6 +66,9 @@ def test_slurm_knows_better(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(slurm, "queue", lambda arrays: queue if list(arrays) == ["7"] else {})
     jobs = status_of(sweep)
     assert (jobs[2].state, jobs[2].why) == ("waiting", "Resources")
+    assert jobs[5].state == "cancelled", "it never said a word"
+    Submitted(sweep).log(5).write_text("srun: error")
+    jobs = status_of(sweep)
     assert (jobs[5].state, jobs[5].why) == ("lost", f"see {sweep}/slurm/5.log")
 
 

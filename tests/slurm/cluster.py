@@ -99,7 +99,7 @@ class LocalSlurm:
             "SlurmUser": "root",
             "SlurmdUser": "root",
             # The time after which a job that was requeued starts again is that of its credential.
-            "AuthInfo": f"socket={self._file('munge.socket')},cred_expire=3",
+            "AuthInfo": f"socket={self._file('munge.socket')},cred_expire=5",
             "CryptoType": "crypto/munge",
             "StateSaveLocation": self.directory,
             "SlurmdSpoolDir": self._file("spool-%n"),
