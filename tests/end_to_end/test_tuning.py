@@ -108,7 +108,7 @@ def test_two_processes_share_a_study_of_two_objectives(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_was_at_work_in_a_killed_study_goes_on(tmp_path: Path) -> None:
-    study = ("solve", *TUNED, RATE, "steps=4000", "checkpoint.every=20", "train.steps_per_call=20")
+    study = ("solve", *TUNED, RATE, "steps=1000", "checkpoint.every=20", "train.steps_per_call=20")
     study = (*study, "hydra.sweeper.n_trials=1")
     process = subprocess.Popen(
         [sys.executable, "-m", "stde_cli", *study], cwd=tmp_path, env=environment()
