@@ -139,8 +139,10 @@ def _try_at(problem: Parabolic, s: Scalar, x: Point, now: Scalar) -> Tried:
     radius = jnp.linalg.norm(x)
     directions = [x / radius, *_directions(x.size, x.dtype)]
     data = problem.data(x)
-    # What holds near zero need not hold where u is: a rate may be capped.
-    trials = [*_TRIALS, (data, 0.8, 1.0), (1.5 * data, 2.0, 0.4)]
+    # What holds near zero need not hold where u is: a rate may be capped. Data that are no numbers
+    # are told where they are averaged.
+    size = jnp.where(jnp.isfinite(data), data, 1.0)
+    trials = [*_TRIALS, (size, 0.8, 1.0), (1.5 * size, 2.0, 0.4)]
     return Tried(
         s=s,
         x=x,
