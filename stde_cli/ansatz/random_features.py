@@ -69,8 +69,8 @@ class Drawn(eqx.Module):
         seen = jax.vmap(partial(_some, len(family), together))(
             jax.random.split(seen_key, len(centres))
         )
-        seen_by_all = normal.at[:, family.start : family.stop].multiply(seen)
-        self.directions, self.centres = seen_by_all / spread, centres
+        seeing_few = normal.at[:, family.start : family.stop].multiply(seen)
+        self.directions, self.centres = seeing_few / spread, centres
 
     def scaled(self, scales: Float[Array, " inputs"]) -> RandomFeatures:
         """The features that vary by `scales` over a standard deviation of each input; readout 0."""

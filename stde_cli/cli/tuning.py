@@ -8,6 +8,7 @@ import logging
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -258,11 +259,9 @@ def _launchers_quiet() -> Iterator[None]:
 
 
 def _require_optuna() -> None:
-    try:
-        import optuna  # noqa: F401
-    except ImportError as error:
+    if find_spec("optuna") is None:
         mend = "pip install 'stde[tune]'"
-        raise UsageError("hydra/sweeper", "optuna", "optuna is not installed", mend) from error
+        raise UsageError("hydra/sweeper", "optuna", "optuna is not installed", mend)
 
 
 def _objectives(asked: list[str] | None, example: DictConfig) -> list[str]:

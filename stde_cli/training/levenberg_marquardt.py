@@ -22,6 +22,7 @@ _SLOW, _PATIENCE = 0.99, 10
 """So many rounds in turn that each leave more of the residuals' norm are the last."""
 _ROUNDING = 1e-12
 """Of the residuals' norm at the beginning: below it there is nothing to gain."""
+
 Unknowns: TypeAlias = Float[Array, " unknowns"]
 Rows: TypeAlias = Float[Array, " rows"]
 
@@ -65,7 +66,11 @@ def levenberg_marquardt(
     the step where it helps; lambda follows the ratio of what was gained to what was promised
     (Levenberg 1944, Marquardt 1963; Nocedal and Wright, "Numerical Optimization", 2006, chapter
     10). By QR: the normal equations would lose half the digits (Bjorck, "Numerical Methods for
-    Least Squares Problems", 1996, section 2.7). Linear residuals take one round.
+    Least Squares Problems", 1996, section 2.7).
+
+    Args:
+        linearised: residuals and slopes at some unknowns; called once a round, and once before.
+        rounds: at most; linear residuals take one.
     """
 
     def model(at: Unknowns) -> _Model:
