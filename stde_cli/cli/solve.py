@@ -3,6 +3,7 @@
 import shlex
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from stde_cli.cli import hydra_app
 from stde_cli.config.earlier import finished_already
 from stde_cli.config.kept import slug
+from stde_cli.config.variants import candidates, composed_here
 from stde_cli.runs.reporting.summary import show_summary
 from stde_cli.runs.summary import Summary
 from stde_cli.system.errors import Interrupted, JobFailed, StdeError, UsageError
@@ -74,10 +76,16 @@ def _solve(config: DictConfig, hydra_config: Any, command: str) -> Summary:
         place, job = _place(config, hydra_config), hydra_app.name_beside_others(hydra_config)
         if trial:
             trial.begin(place)
+        tried = []
+        if config.race is not None:
+            overrides = hydra_app.overrides_of(hydra_config)
+            tried = candidates(config, overrides, partial(composed_here, "solve"))
         with Interrupts() as interrupts:
             from stde_cli.jobs.launch import launch
 
-            _, summary = launch(config, place, command=command, interrupts=interrupts, job=job)
+            _, summary = launch(
+                config, place, command=command, interrupts=interrupts, job=job, candidates=tried
+            )
         if trial:
             trial.tell(summary)
     return summary

@@ -51,6 +51,8 @@ class Keys(NamedTuple):
     residual: PRNGKey
     fresh: PRNGKey
     """Of points that no run of this seed draws."""
+    held_out: PRNGKey
+    """Of those at which candidates are judged."""
 
 
 def keys_of(seed: int, generator: str) -> Keys:

@@ -4,6 +4,7 @@ No class is imported that a configuration names, and not JAX: a finished run is 
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, resolvers
@@ -14,7 +15,7 @@ from stde_cli.system.errors import UsageError
 
 _OF_A_STUDY = "trial"
 """Says of which study a run is a trial: of no one that goes on with it by hand."""
-_NOT_THE_RUN = ("run_dir", "resume", "report", "tracker", "reference", "cluster", _OF_A_STUDY)
+NOT_THE_RUN = ("run_dir", "resume", "report", "tracker", "reference", "cluster", _OF_A_STUDY)
 """Keys that say where a run is kept and shown, not what it computes."""
 
 
@@ -24,10 +25,19 @@ def read(run: RunDirectory) -> Any:
     Raises:
         UsageError: it cannot be read.
     """
+    return _read(run, run.config)
+
+
+def _asked(run: RunDirectory) -> Any:
+    """The configuration that was typed, where a race has chosen another."""
+    return _read(run, run.asked if run.asked.exists() else run.config)
+
+
+def _read(run: RunDirectory, file: Path) -> Any:
     try:
-        return files.load(run.config)
+        return files.load(file)
     except files.Unreadable as error:
-        raise UsageError("RUN", run.path, f"config.yaml cannot be read ({error})") from error
+        raise UsageError("RUN", run.path, f"{file.name} cannot be read ({error})") from error
 
 
 def kept(config: DictConfig) -> dict[str, Any]:
@@ -88,7 +98,7 @@ def settings_of(run: RunDirectory) -> dict[str, Any]:
 
 def _leaves(node: Any, under: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in node.items():
-        if not under and key in _NOT_THE_RUN:
+        if not under and key in NOT_THE_RUN:
             continue
         if isinstance(value, dict):
             yield from _leaves(value, f"{under}{key}.")
@@ -98,12 +108,12 @@ def _leaves(node: Any, under: str = "") -> Iterator[tuple[str, Any]]:
 
 def describes_same_run(run: RunDirectory, config: DictConfig) -> bool:
     """Whether `run` was made by a configuration that computes the same numbers as `config`."""
-    return _computed(read(run)) == _computed(config)
+    return _computed(_asked(run)) == _computed(config)
 
 
 def difference(run: RunDirectory, config: DictConfig) -> str:
     """The first key, with its value there, by which `run` is not one of `config`."""
-    return _first_difference(_computed(read(run)), _computed(config))
+    return _first_difference(_computed(_asked(run)), _computed(config))
 
 
 def _first_difference(there: dict[str, Any], here: dict[str, Any], under: str = "") -> str:
@@ -124,6 +134,6 @@ def slug(config: DictConfig) -> str:
 
 def _computed(config: Any) -> dict[str, Any]:
     settings: Any = OmegaConf.to_container(config, resolve=True)
-    found = {key: value for key, value in settings.items() if key not in _NOT_THE_RUN}
+    found = {key: value for key, value in settings.items() if key not in NOT_THE_RUN}
     chosen = found.get("choices") or {}
-    return found | {"choices": {k: v for k, v in chosen.items() if k not in _NOT_THE_RUN}}
+    return found | {"choices": {k: v for k, v in chosen.items() if k not in NOT_THE_RUN}}

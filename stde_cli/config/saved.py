@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from stde_cli.config.kept import read
+from stde_cli.config.kept import NOT_THE_RUN, read
 from stde_cli.config.schema import SolveConfig
 from stde_cli.config.targets import Untrusted
 from stde_cli.config.validate import validate
@@ -45,6 +45,16 @@ def load(run: RunDirectory, *, trust: bool = False, tracked: bool = False) -> Di
         mend = "if you trust whoever made the run, add --trust"
         raise UsageError("RUN", run.path, why, mend) from untrusted
     return config
+
+
+def chosen(run: RunDirectory, config: DictConfig) -> DictConfig:
+    """What a run that `config` began computes: another configuration, where a race has chosen."""
+    if not run.asked.exists():
+        return config
+    found = load(run, trust=True, tracked=True)
+    for key in NOT_THE_RUN:
+        found[key] = config[key]
+    return found
 
 
 def _refuse_targets_that_moved(run: RunDirectory, config: DictConfig) -> None:

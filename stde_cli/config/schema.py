@@ -91,6 +91,29 @@ class TrialConfig:
 
 
 @dataclass
+class CandidateConfig:
+    overrides: list[str] = MISSING
+    """On top of what was typed."""
+    up_to_dim: Count | None = None
+    """The most coordinates with which it is tried; null: any number."""
+    steps: Count | None = None
+    """Of training, before it is judged; null: those of the race."""
+
+
+@dataclass
+class RaceConfig:
+    """Configurations that are tried, each for a short while; a run goes on with the best."""
+
+    candidates: dict[str, CandidateConfig] = MISSING
+    """By name, tried in this order."""
+    steps: Count = 200
+    points: Count = 1_000
+    """Held out: where the residual judges, fewer where they would have too many coordinates."""
+    enough: Positive = 1e-3
+    """A candidate that leaves no more of the residual is taken, and no other is tried."""
+
+
+@dataclass
 class TuningConfig:
     """`hydra.sweeper` of `hydra/sweeper=optuna`."""
 
@@ -135,6 +158,8 @@ class SolveConfig:
     """What the value at the point is held against. Training never sees it."""
     choices: dict[str, str] = field(default_factory=dict)
     """The name chosen in each group, filled in by the command line."""
+    race: RaceConfig | None = None
+    """What is tried before the run; null: nothing, the run is as it is configured."""
     trial: Any = None
     """A TrialConfig: the trial that this run is, filled in by a sweeper that tunes."""
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from math import comb
 from pkgutil import resolve_name
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -102,11 +102,20 @@ def check_schema(settings: dict[str, Any], schema: type, under: str = "") -> Non
     for name, hint in get_type_hints(schema, include_extras=True).items():
         if name not in settings:
             continue
-        if dataclasses.is_dataclass(hint):
-            assert isinstance(hint, type)
-            check_schema(settings[name], hint, f"{under}{name}.")
-        else:
-            check_value(settings[name], bool if hint == Switch else hint, f"{under}{name}")
+        value, nested = settings[name], _schema_in(hint)
+        if nested is not None and get_origin(hint) is dict:
+            for key, each in value.items():
+                check_schema(each, nested, f"{under}{name}.{key}.")
+        elif nested is not None and value is not None:
+            check_schema(value, nested, f"{under}{name}.")
+        elif nested is None:
+            check_value(value, bool if hint == Switch else hint, f"{under}{name}")
+
+
+def _schema_in(hint: Any) -> type | None:
+    """The schema of a mapping that may be null, or of each value of a mapping."""
+    schemas = [each for each in (hint, *get_args(hint)) if dataclasses.is_dataclass(each)]
+    return next((each for each in schemas if isinstance(each, type)), None)
 
 
 def _check_across(config: DictConfig, *, new: bool) -> None:

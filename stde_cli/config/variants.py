@@ -1,7 +1,11 @@
-"""A benchmark's methods: each a list of overrides, on top of what the user typed."""
+"""Configurations beside the one that was typed: a benchmark's methods, the candidates of a race.
+
+Each is a list of overrides, on top of what the user typed.
+"""
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 from hydra import compose
 from hydra.errors import HydraException
@@ -10,6 +14,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from stde_cli.config.composition import choices, config_directory
 from stde_cli.config.hydra_errors import explain
 from stde_cli.system.errors import UsageError
+
+Compose: TypeAlias = Callable[[list[str]], DictConfig]
+"""From overrides to a configuration."""
+
+
+class Candidate(NamedTuple):
+    """A configuration that a race tries."""
+
+    name: str
+    config: DictConfig
+    steps: int
+    """Of training, before it is judged."""
 
 
 def variant_of(config: DictConfig, overrides: list[str], method: str) -> DictConfig:
@@ -22,27 +38,60 @@ def variant_of(config: DictConfig, overrides: list[str], method: str) -> DictCon
         UsageError: one of the method's own is no override, or names what is not there.
     """
     changes = changes_of(config, method)
-    regrouped = {key for key, sign, _ in (c.partition("=") for c in changes) if sign}
-    # Another choice in a group may lack the keys set on the first; the batch is shared below.
-    kept = [o for o in overrides if _group(o) not in regrouped]
-    together = _with_one_list_of_experiments([*kept, *changes])
-    for number, change in enumerate(changes):
-        if not re.match(r"~|[+]*[\w./@]+=", change):
-            key = f"bench.variants.{method}[{number}]"
-            raise UsageError(key, change, "is no override", "write key=value")
-    try:
-        variant = compose("bench", overrides=together, return_hydra_config=True)
-    # A group that is given a number is a ValueError of Hydra's.
-    except (HydraException, ValueError) as error:
-        raise explain(error, config_directory(), "bench") from error
+    together = _on_top(overrides, changes, f"bench.variants.{method}")
+    variant = composed_here("bench", together)
+    regrouped = _chosen_in(changes)
     with open_dict(variant):
-        variant.choices = choices(variant.pop("hydra"))
         shared = "estimator" in regrouped and "estimator.batch" not in regrouped
         if shared and "batch" in variant.estimator and "batch" in config.estimator:
             # As it is written: the default goes with dim.
             written: Any = OmegaConf.to_container(config.estimator)
             variant.estimator.batch = written["batch"]
     return variant
+
+
+def composed_here(command: str, overrides: list[str]) -> DictConfig:
+    """As `composition.compose`, within a command that Hydra runs, and with its search path."""
+    try:
+        config = compose(command, overrides=overrides, return_hydra_config=True)
+    # A group that is given a number is a ValueError of Hydra's.
+    except (HydraException, ValueError) as error:
+        raise explain(error, config_directory(), command) from error
+    with open_dict(config):
+        config.choices = choices(config.pop("hydra"))
+    return config
+
+
+def candidates(config: DictConfig, overrides: list[str], compose: Compose) -> list[Candidate]:
+    """Those of `config.race`, in its order, but for what the user has decided.
+
+    A group that the user chose stays chosen: what would change it is not tried. Nor is what comes
+    to the same as another one.
+
+    Args:
+        overrides: what the user typed.
+
+    Raises:
+        UsageError: there is none, or a candidate's own are no overrides, or name what is not there.
+    """
+    found: list[Candidate] = []
+    decided = {key for o in overrides for key in [_key(o)] if key != "experiment"}
+    for name, given in config.race.candidates.items():
+        changes = list(given.overrides)
+        together = _on_top(overrides, changes, f"race.candidates.{name}.overrides")
+        most = given.get("up_to_dim")
+        if decided & {_key(change) for change in changes} or (most and config.dim > most):
+            continue
+        own = compose(together)
+        with open_dict(own):
+            own.race = None
+        if all(own != other.config for other in found):
+            steps = given.get("steps") or config.race.steps
+            found.append(Candidate(str(name), own, min(steps, config.steps)))
+    if not found:
+        why = "none is left, for this dim and what was chosen"
+        raise UsageError("race.candidates", None, why, "add race=null")
+    return found
 
 
 def changes_of(config: DictConfig, method: str) -> list[str]:
@@ -52,7 +101,28 @@ def changes_of(config: DictConfig, method: str) -> list[str]:
 
 def sets(changes: list[str], key: str) -> bool:
     """Whether one of these overrides gives `key` its value."""
-    return any(change.lstrip("+").partition("=")[0] == key for change in changes)
+    return any(_key(change) == key for change in changes)
+
+
+def _on_top(overrides: list[str], changes: list[str], where: str) -> list[str]:
+    """The user's and then those of `changes`.
+
+    Another choice in a group may lack the keys that the user set on the first: they are left out.
+    """
+    for number, change in enumerate(changes):
+        if not re.match(r"~|[+]*[\w./@]+=", change):
+            raise UsageError(f"{where}[{number}]", change, "is no override", "write key=value")
+    regrouped = _chosen_in(changes)
+    kept = [o for o in overrides if _group(o) not in regrouped]
+    return _with_one_list_of_experiments([*kept, *changes])
+
+
+def _chosen_in(changes: list[str]) -> set[str]:
+    return {key for key, sign, _ in (c.partition("=") for c in changes) if sign}
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
 
 
 def _group(override: str) -> str:

@@ -1,5 +1,6 @@
 """A configuration and its run directory: a new one, or that of the same run begun before."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from omegaconf import DictConfig
 
 from stde_cli.config.earlier import own_earlier_run
 from stde_cli.config.kept import slug
+from stde_cli.config.saved import chosen
+from stde_cli.config.variants import Candidate
 from stde_cli.jobs import solve as session
 from stde_cli.jobs.requeue import refuse_if_futile, requeued
 from stde_cli.runs.directory import RunDirectory
@@ -22,6 +25,7 @@ def launch(
     command: str,
     interrupts: Interrupts,
     job: str | None = None,
+    candidates: Sequence[Candidate] = (),
 ) -> tuple[RunDirectory, Summary]:
     """Solve, or with resume=auto and in a job that Slurm starts again go on.
 
@@ -29,6 +33,7 @@ def launch(
 
     Args:
         config: checked by `validate`.
+        candidates: those of its race, where it has one.
         place: the directory; None: a new one under runs/.
 
     Raises:
@@ -45,7 +50,14 @@ def launch(
         else:
             run = RunDirectory.create(place)
         with requeued(run):
-            summary = session.solve(config, run, command=command, interrupts=interrupts, job=job)
+            summary = session.solve(
+                config,
+                run,
+                command=command,
+                interrupts=interrupts,
+                job=job,
+                candidates=candidates,
+            )
         return run, summary
     begun = run.has_checkpoint()
     # Of a trial, its study may have said that it is over.
@@ -56,9 +68,16 @@ def launch(
         refuse_if_futile(run)
     with requeued(run):
         if begun:
-            summary = session.resume(config, run, command=command, interrupts=interrupts, job=job)
+            goes_on = chosen(run, config)
+            summary = session.resume(goes_on, run, command=command, interrupts=interrupts, job=job)
         else:
             summary = session.solve(
-                config, run, command=command, interrupts=interrupts, job=job, again=True
+                config,
+                run,
+                command=command,
+                interrupts=interrupts,
+                job=job,
+                again=True,
+                candidates=candidates,
             )
     return run, summary

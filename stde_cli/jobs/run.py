@@ -3,7 +3,7 @@
 import shlex
 import signal
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from stde_cli.ansatz.hard_constraint import HardConstraint
 from stde_cli.config.composition import compose, override
 from stde_cli.config.validate import validate
+from stde_cli.config.variants import candidates
 from stde_cli.jobs import trained
 from stde_cli.jobs.export import export
 from stde_cli.jobs.launch import launch
@@ -167,12 +168,17 @@ def solve(*overrides: str, config_dir: str | Path | None = None, **settings: Any
     texts = [*overrides, *(override(key, value) for key, value in settings.items())]
     config = compose("solve", texts, config_dir=config_dir)
     validate(config)
+    tried = []
+    if config.race is not None:
+        tried = candidates(config, texts, partial(compose, "solve", config_dir=config_dir))
     where = [] if config_dir is None else ["--config-dir", str(config_dir)]
     command = shlex.join(["stde", "solve", *where, *texts])
     place = None if config.run_dir is None else Path(config.run_dir)
     try:
         with Interrupts() as interrupts:
-            directory, _ = launch(config, place, command=command, interrupts=interrupts)
+            directory, _ = launch(
+                config, place, command=command, interrupts=interrupts, candidates=tried
+            )
     except Interrupted as stopped:
         if stopped.signal_number == signal.SIGINT:
             raise KeyboardInterrupt(str(stopped)) from stopped

@@ -6,10 +6,9 @@ What is due while it trains, from a line of figures to a save, is `training/even
 of the run is kept by `_Record`, whatever ends it.
 """
 
-import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 
 import numpy as np
@@ -18,13 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from stde_cli.config.build import (
     Built,
-    abstract_state,
-    build,
     build_tracker,
     configured_jax,
-    refusing,
 )
 from stde_cli.config.kept import kept
+from stde_cli.config.variants import Candidate
+from stde_cli.jobs.preparation import out_of_memory, planned, prepared
+from stde_cli.jobs.race import Won, race
 from stde_cli.jobs.reference import find_reference
 from stde_cli.jobs.tuning.trial import trial_of
 from stde_cli.objective.at_point import far_from_point, value_at_point
@@ -38,13 +37,12 @@ from stde_cli.system.environment import git_revision, versions
 from stde_cli.system.errors import Interrupted, Pruned, StdeError, Unexpected, UsageError
 from stde_cli.system.interrupts import Interrupts
 from stde_cli.system.resources import (
-    available_memory_bytes,
     device_name,
     peak_memory_mb,
     reset_peak_memory,
 )
 from stde_cli.system.slurm import this_job
-from stde_cli.training import Chunk, Executable, Initialisation, TrainerState, advance
+from stde_cli.training import Chunk, TrainerState, advance
 from stde_cli.training.checkpoint import Checkpoints
 from stde_cli.training.events import (
     CheckLoss,
@@ -57,9 +55,7 @@ from stde_cli.training.events import (
     Stop,
     next_event,
 )
-from stde_cli.training.state import parameter_count, state_bytes
-
-_SMALLER = "lower train.points, estimator.batch or network.width, or take network=weight_sharing"
+from stde_cli.training.state import parameter_count
 
 
 def solve(
@@ -70,8 +66,9 @@ def solve(
     interrupts: Interrupts,
     job: str | None = None,
     again: bool = False,
+    candidates: Sequence[Candidate] = (),
 ) -> Summary:
-    """Train from the first step.
+    """Train from the first step; where there are `candidates`, the best of them.
 
     `run` is new, or `again` says that it is a run of this configuration that saved nothing: it
     begins anew in its place.
@@ -89,9 +86,15 @@ def solve(
             # Another process may have been faster.
             run.refuse_if_taken()
             run.clear()
+        started = time.perf_counter()
+        reset_peak_memory()
         try:
+            won = race(config, candidates, run, interrupts, job) if candidates else None
+            if won is not None:
+                run.write_asked(OmegaConf.to_yaml(kept(config)))
+                config = won.ready.plan.config
             with configured_jax(config):
-                summary = _run(config, run, command, interrupts, job)
+                summary = _run(config, run, command, interrupts, job, started, won=won)
         except (UsageError, Interrupted, OSError, KeyboardInterrupt) as error:
             # Refused or stopped before the first step: nothing half-written stays, but for what
             # Slurm will start again.
@@ -120,7 +123,9 @@ def resume(
     """
     with run.locked():
         with configured_jax(config):
-            summary = _run(config, run, command, interrupts, job, earlier=run.read_summary())
+            started, earlier = time.perf_counter(), run.read_summary()
+            reset_peak_memory()
+            summary = _run(config, run, command, interrupts, job, started, earlier=earlier)
         _write_report(config, run)
     return summary
 
@@ -146,17 +151,16 @@ def _run(
     command: str,
     interrupts: Interrupts,
     job: str | None,
+    started: float,
     *,
     earlier: Summary | None = None,
+    won: Won | None = None,
 ) -> Summary:
     """Train, evaluate, and leave a complete run directory whatever happens."""
-    started = time.perf_counter()
-    reset_peak_memory()
     # All that may refuse comes before anything is written; a tracker, what the environment says.
     tracker = build_tracker(config)
-    shapes = abstract_state(config)
-    _check_room(config, run, shapes)
-    built = build(config)
+    plan = planned(config, run) if won is None else won.ready.plan
+    built, shapes = plan.built, plan.shapes
     with ExitStack() as stack:
         checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
         stack.callback(checkpoints.close)
@@ -183,11 +187,15 @@ def _run(
             stop = Stop(interrupts, checkpoints, run.path)
             reference = _reference(config, console, stop)
             summary.reference_at_point = reference
-            console.stage("compiling")
-            executable = _compile(config, built, shapes, record, stop, restored=state is not None)
-            if state is None:
-                state = _first_state(config, built, record, console, stop)
+            if won is None:
+                between = stop.before_the_first_step
+                ready = prepared(plan, state, stage=console.stage, between=between)
+            else:
+                ready = won.ready
+                summary.chosen, summary.candidates = won.name, won.left
+            summary.compile_seconds = ready.compile_seconds
             if extended:
+                run.asked.unlink(missing_ok=True)
                 run.write_config(OmegaConf.to_yaml(settings))
             record.at_work()
             if far := far_from_point(built.problem.pde, key=built.keys.test):
@@ -202,8 +210,9 @@ def _run(
                 report = trial.report
                 events.append(Prune(trial.objective, report, monitor, checkpoints, run.path))
             console.stage(f"training from step {done}")
+            state = ready.state
             for chunk in advance(
-                executable,
+                ready.executable,
                 state,
                 stop=config.steps,
                 next_event=lambda step: next_event(events, step),
@@ -319,8 +328,7 @@ class _Record:
             self._end(INTERRUPTED if stopped else FAILED, tracker)
             # A full disk exhausts a resource, too, and has been explained.
             if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
-                why = f"out of memory ({str(error).splitlines()[0]})"
-                raise UsageError("dim", config.dim, why, _SMALLER) from error
+                raise out_of_memory(config, str(error).splitlines()[0]) from error
             raise
         self._end(FINISHED, tracker)
 
@@ -373,42 +381,6 @@ def _about_schedule(config: DictConfig, built: Built, done: int) -> str:
     return f"{text}: the schedule spans all of them, so the learning rate is {rate:.2e} from here"
 
 
-def _compile(
-    config: DictConfig,
-    built: Built,
-    shapes: TrainerState,
-    record: _Record,
-    stop: Stop,
-    *,
-    restored: bool,
-) -> Executable:
-    with refusing(config):
-        executable = Executable(built.problem, shapes, between=stop.before_the_first_step)
-    record.summary.compile_seconds = executable.compile_seconds
-    needed = executable.temp_memory_bytes
-    if not restored:
-        needed += executable.argument_memory_bytes
-    _check_memory(config, needed, "a training step takes")
-    return executable
-
-
-def _first_state(
-    config: DictConfig, built: Built, record: _Record, console: RunConsole, stop: Stop
-) -> TrainerState:
-    with refusing(config):
-        initialisation = Initialisation(built.initialise, between=stop.before_the_first_step)
-    record.summary.compile_seconds = initialisation.compile_seconds + (
-        record.summary.compile_seconds or 0.0
-    )
-    smaller = "lower start.features" if "features" in config.start else _SMALLER
-    needed, mend = initialisation.memory_bytes, f"{smaller}, or start=trivial_solution"
-    _check_memory(config, needed, "finding where to start takes", mend)
-    console.stage("finding where to start")
-    state = initialisation(between=stop.before_the_first_step)
-    stop.before_the_first_step()
-    return state
-
-
 def _reference(config: DictConfig, console: RunConsole, stop: Stop) -> float | None:
     """What a solver says of the value at the point, where one is asked. Training never sees it."""
     if config.reference.method == "none":
@@ -445,28 +417,3 @@ def _evaluate(
     summary.residual_rms = evaluator.residual_rms(
         state.ansatz, points.monitor_points, key=keys.residual, between=between
     )
-
-
-def _check_room(config: DictConfig, run: RunDirectory, state: TrainerState) -> None:
-    """Refuse a run whose state fits neither memory nor disk, before anything is compiled."""
-    needed = state_bytes(state)
-    _check_memory(config, needed, "parameters and optimizer state take")
-    free = shutil.disk_usage(run.path).free
-    if needed > free:
-        raise UsageError(
-            "run_dir",
-            run.path,
-            f"a checkpoint takes {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free there",
-            "choose another file system",
-        )
-
-
-def _check_memory(config: DictConfig, needed: int, what: str, mend: str = _SMALLER) -> None:
-    available = available_memory_bytes()
-    if config.runtime.check_memory and available is not None and needed > available:
-        raise UsageError(
-            "dim",
-            config.dim,
-            f"{what} {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free",
-            f"{mend}, or set runtime.check_memory=false to try all the same",
-        )

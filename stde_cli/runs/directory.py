@@ -1,6 +1,7 @@
 """The run directory: what is in it, and how it is read back.
 
 config.yaml     the configuration, every default filled in
+asked.yaml      the one that was typed, where a race has chosen another
 metrics.jsonl   a JSON object a line: the step and the figures of that moment
 summary.json    status, final figures, environment
 attempts.json   when a process was at work on it, and how that ended
@@ -35,7 +36,7 @@ from stde_cli.system.files import (
 )
 
 _LOCK = ".lock"
-_WHOLE = ("config.yaml", "metrics.jsonl", "summary.json")
+_WHOLE = ("config.yaml", "asked.yaml", "metrics.jsonl", "summary.json")
 _WRITTEN = (*_WHOLE, attempts.FILE)
 _OURS = frozenset((_LOCK, "checkpoints", "console.log", "report.html", "wandb", "wandb_id")).union(
     _WRITTEN, (name + PARTIAL for name in _WRITTEN)
@@ -53,6 +54,7 @@ class RunDirectory:
         self.path = path
         self._made: list[Path] = []
         self.config = path / "config.yaml"
+        self.asked = path / "asked.yaml"
         self.metrics = path / "metrics.jsonl"
         self.summary = path / "summary.json"
         self.checkpoints = path / "checkpoints"
@@ -141,6 +143,9 @@ class RunDirectory:
 
     def write_config(self, text: str) -> None:
         write_atomically(self.config, text)
+
+    def write_asked(self, text: str) -> None:
+        write_atomically(self.asked, text)
 
     def append_metrics(self, figures: dict[str, float]) -> None:
         with self.metrics.open("a") as file:

@@ -41,6 +41,10 @@ class Summary:
     """Of all the times that the run was at work."""
     save_seconds: float | None = None
     """The longest that a checkpoint took."""
+    chosen: str | None = None
+    """The candidate that won the race, where there was one."""
+    candidates: dict[str, float | None] | None = None
+    """What each left of the residual."""
     failure: str | None = None
     """What a run that failed said."""
     peak_memory_mb: float | None = None
