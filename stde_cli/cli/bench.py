@@ -37,6 +37,10 @@ def task(config: DictConfig) -> None:
     _check(config)
     overrides = hydra_app.overrides_of(HydraConfig.get())
     variants = {method: variant_of(config, overrides, method) for method in config.bench.methods}
+    for method, variant in variants.items():
+        if variant.race.candidates:
+            why = f"{method} would be another configuration each time"
+            raise UsageError("race", None, why, "take +experiment=polynomials, say")
     with told_as(file="bench.out"):
         matrix = Matrix(config, groups_of(config, variants), _warn)
     console = screen(error=config.bench.format != "table")

@@ -76,10 +76,8 @@ def _solve(config: DictConfig, hydra_config: Any, command: str) -> Summary:
         place, job = _place(config, hydra_config), hydra_app.name_beside_others(hydra_config)
         if trial:
             trial.begin(place)
-        tried = []
-        if config.race is not None:
-            overrides = hydra_app.overrides_of(hydra_config)
-            tried = candidates(config, overrides, partial(composed_here, "solve"))
+        overrides = hydra_app.overrides_of(hydra_config)
+        tried = candidates(config, overrides, partial(composed_here, "solve"))
         with Interrupts() as interrupts:
             from stde_cli.jobs.launch import launch
 

@@ -94,8 +94,10 @@ class TrialConfig:
 class CandidateConfig:
     overrides: list[str] = MISSING
     """On top of what was typed."""
+    from_dim: Count = 1
+    """The fewest coordinates with which it is tried."""
     up_to_dim: Count | None = None
-    """The most coordinates with which it is tried; null: any number."""
+    """The most; null: any number."""
     steps: Count | None = None
     """Of training, before it is judged; null: those of the race."""
 
@@ -104,8 +106,8 @@ class CandidateConfig:
 class RaceConfig:
     """Configurations that are tried, each for a short while; a run goes on with the best."""
 
-    candidates: dict[str, CandidateConfig] = MISSING
-    """By name, tried in this order."""
+    candidates: dict[str, Any] = field(default_factory=dict)
+    """A CandidateConfig each, by name, tried in this order; none: the run is as configured."""
     steps: Count = 200
     points: Count = 1_000
     """Held out: where the residual judges, fewer where they would have too many coordinates."""
@@ -158,8 +160,8 @@ class SolveConfig:
     """What the value at the point is held against. Training never sees it."""
     choices: dict[str, str] = field(default_factory=dict)
     """The name chosen in each group, filled in by the command line."""
-    race: RaceConfig | None = None
-    """What is tried before the run; null: nothing, the run is as it is configured."""
+    race: RaceConfig = field(default_factory=RaceConfig)
+    """What is tried before the run."""
     trial: Any = None
     """A TrialConfig: the trial that this run is, filled in by a sweeper that tunes."""
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterable, Mapping
 from math import comb
 from pkgutil import resolve_name
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from stde_cli.config.schema import BenchmarkConfig, TrialConfig
+from stde_cli.config.schema import BenchmarkConfig, CandidateConfig, TrialConfig
 from stde_cli.config.targets import GROUPS, check_group, check_numbers, check_value
 from stde_cli.problem.references import METHODS
 from stde_cli.runs.reporting.tables import FORMATS
@@ -58,6 +58,8 @@ def validate(
     if settings.get("trial") is not None:
         check_value(settings["trial"], Mapping, "trial")
         check_schema(settings["trial"], TrialConfig, "trial.")
+    for name, candidate in settings["race"]["candidates"].items():
+        _check_candidate(f"race.candidates.{name}", candidate)
     check_numbers(settings)
     for key, choices in _CHOICES.items():
         value = OmegaConf.select(config, key, default=choices[0])
@@ -68,6 +70,18 @@ def validate(
         choice = config.choices.get(group)
         check_group(group, settings.get(group), choice=choice, trusted=trusted)
     _check_across(config, new=new)
+
+
+def _check_candidate(where: str, settings: Any) -> None:
+    """A mapping of the user's making, which Hydra holds against no schema."""
+    check_value(settings, Mapping, where)
+    known = {field.name: field for field in dataclasses.fields(CandidateConfig)}
+    for key in settings.keys() - known.keys():
+        mend = f"choose from {', '.join(known)}"
+        raise UsageError(f"{where}.{key}", settings[key], "no such key", mend)
+    if "overrides" not in settings:
+        raise UsageError(f"{where}.overrides", None, "is missing", "give a list of overrides")
+    check_schema(settings, CandidateConfig, f"{where}.")
 
 
 def _resolved(config: DictConfig, key: str) -> Any:
@@ -102,20 +116,11 @@ def check_schema(settings: dict[str, Any], schema: type, under: str = "") -> Non
     for name, hint in get_type_hints(schema, include_extras=True).items():
         if name not in settings:
             continue
-        value, nested = settings[name], _schema_in(hint)
-        if nested is not None and get_origin(hint) is dict:
-            for key, each in value.items():
-                check_schema(each, nested, f"{under}{name}.{key}.")
-        elif nested is not None and value is not None:
-            check_schema(value, nested, f"{under}{name}.")
-        elif nested is None:
-            check_value(value, bool if hint == Switch else hint, f"{under}{name}")
-
-
-def _schema_in(hint: Any) -> type | None:
-    """The schema of a mapping that may be null, or of each value of a mapping."""
-    schemas = [each for each in (hint, *get_args(hint)) if dataclasses.is_dataclass(each)]
-    return next((each for each in schemas if isinstance(each, type)), None)
+        if dataclasses.is_dataclass(hint):
+            assert isinstance(hint, type)
+            check_schema(settings[name], hint, f"{under}{name}.")
+        else:
+            check_value(settings[name], bool if hint == Switch else hint, f"{under}{name}")
 
 
 def _check_across(config: DictConfig, *, new: bool) -> None:

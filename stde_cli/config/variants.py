@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from stde_cli.config.composition import choices, config_directory
 from stde_cli.config.hydra_errors import explain
+from stde_cli.config.schema import CandidateConfig
 from stde_cli.system.errors import UsageError
 
 Compose: TypeAlias = Callable[[list[str]], DictConfig]
@@ -63,7 +64,7 @@ def composed_here(command: str, overrides: list[str]) -> DictConfig:
 
 
 def candidates(config: DictConfig, overrides: list[str], compose: Compose) -> list[Candidate]:
-    """Those of `config.race`, in its order, but for what the user has decided.
+    """Those of `config.race`, in its order, but for what the user has decided. None: no race.
 
     A group that the user chose stays chosen: what would change it is not tried. Nor is what comes
     to the same as another one.
@@ -76,21 +77,24 @@ def candidates(config: DictConfig, overrides: list[str], compose: Compose) -> li
     """
     found: list[Candidate] = []
     decided = {key for o in overrides for key in [_key(o)] if key != "experiment"}
-    for name, given in config.race.candidates.items():
-        changes = list(given.overrides)
+    written: Any = OmegaConf.to_container(config.race.candidates)
+    for name, settings in written.items():
+        given = CandidateConfig(**settings)
+        changes = given.overrides
         together = _on_top(overrides, changes, f"race.candidates.{name}.overrides")
-        most = given.get("up_to_dim")
-        if decided & {_key(change) for change in changes} or (most and config.dim > most):
+        most = given.up_to_dim or config.dim
+        fits = given.from_dim <= config.dim <= most
+        if not fits or decided & {_key(change) for change in changes}:
             continue
         own = compose(together)
         with open_dict(own):
-            own.race = None
+            own.race.candidates = {}
         if all(own != other.config for other in found):
-            steps = given.get("steps") or config.race.steps
+            steps = given.steps or config.race.steps
             found.append(Candidate(str(name), own, min(steps, config.steps)))
-    if not found:
+    if config.race.candidates and not found:
         why = "none is left, for this dim and what was chosen"
-        raise UsageError("race.candidates", None, why, "add race=null")
+        raise UsageError("race.candidates", None, why, "leave +experiment=accurate out")
     return found
 
 

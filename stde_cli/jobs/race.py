@@ -18,6 +18,7 @@ from jax.errors import JaxRuntimeError
 from omegaconf import DictConfig
 
 from stde_cli.config.build import configured_jax
+from stde_cli.config.validate import validate
 from stde_cli.config.variants import Candidate
 from stde_cli.jobs.preparation import Plan, Prepared, planned, prepared
 from stde_cli.objective.held_out import Sizes, left_over
@@ -29,12 +30,21 @@ from stde_cli.system.interrupts import Interrupts
 from stde_cli.training import TrainerState, advance
 from stde_cli.training.start import FromTrivialSolution
 
+_NOTHING = 1e-7
+"""Of the residual: of what is left then, a network trained by Adam learns no part."""
+
 
 class Won(NamedTuple):
     name: str
     ready: Prepared
     left: dict[str, float | None]
     """Of the residual, by candidate, in units of the source; None: it was refused."""
+
+    @property
+    def solved(self) -> bool:
+        """Whether its start leaves nothing to learn."""
+        left = self.left[self.name]
+        return left is not None and left <= _NOTHING
 
 
 def race(
@@ -85,6 +95,7 @@ class _Heats:
         started = time.perf_counter()
         try:
             with configured_jax(candidate.config):
+                validate(candidate.config)
                 ready, left = self._tried(candidate)
         except UsageError as error:
             # What is wrong with the equation is wrong for each of them.
@@ -111,8 +122,10 @@ class _Heats:
             assert self._refusal is not None
             raise self._refusal
         _, name, ready = self._best
-        self._console.line(f"going on with {name}")
-        return Won(name, ready, self._left)
+        won = Won(name, ready, self._left)
+        nothing = ": no network could learn what is left" if won.solved else ""
+        self._console.line(f"going on with {name}{nothing}")
+        return won
 
     def _pass_over(self, candidate: Candidate, why: UsageError) -> None:
         self._console.line(f"{candidate.name} is passed over: {why}")

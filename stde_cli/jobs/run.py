@@ -168,9 +168,7 @@ def solve(*overrides: str, config_dir: str | Path | None = None, **settings: Any
     texts = [*overrides, *(override(key, value) for key, value in settings.items())]
     config = compose("solve", texts, config_dir=config_dir)
     validate(config)
-    tried = []
-    if config.race is not None:
-        tried = candidates(config, texts, partial(compose, "solve", config_dir=config_dir))
+    tried = candidates(config, texts, partial(compose, "solve", config_dir=config_dir))
     where = [] if config_dir is None else ["--config-dir", str(config_dir)]
     command = shlex.join(["stde", "solve", *where, *texts])
     place = None if config.run_dir is None else Path(config.run_dir)

@@ -214,7 +214,7 @@ def _run(
             for chunk in advance(
                 ready.executable,
                 state,
-                stop=config.steps,
+                stop=0 if won is not None and won.solved else config.steps,
                 next_event=lambda step: next_event(events, step),
                 max_steps_per_call=config.train.steps_per_call or config.steps,
             ):

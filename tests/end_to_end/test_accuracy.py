@@ -11,13 +11,13 @@ import pytest
 from tests.end_to_end.command import stde
 
 LITTLE = ("evaluation.points=500", "evaluation.monitor_points=50", "evaluation.every=1000")
-QUICK = {"dim=1000 steps=2 +experiment=accurate": 1.2e-6}
+QUICK = {"dim=1000 steps=2 +experiment=polynomials": 1.2e-6}
 SLOW = {
-    "dim=100 steps=2 +experiment=accurate": 2e-4,
-    "dim=100 pde/solution=three_body steps=2 +experiment=accurate": 2e-6,
-    "dim=1000 pde/solution=three_body steps=2 +experiment=accurate": 4e-7,
+    "dim=100 steps=2 +experiment=polynomials": 2e-4,
+    "dim=100 pde/solution=three_body steps=2 +experiment=polynomials": 2e-6,
+    "dim=1000 pde/solution=three_body steps=2 +experiment=polynomials": 4e-7,
     # The paper's network, behind a radial guess.
-    "dim=1000 steps=100 start.degree=0 +experiment=accurate": 2e-3,
+    "dim=1000 steps=100 start.degree=0 +experiment=polynomials": 2e-3,
     "pde=anisotropic_poisson steps=20 start=least_squares": 5e-4,
 }
 

@@ -25,14 +25,14 @@ def variant(changes: list[str], *overrides: str) -> DictConfig:
 
 
 def test_an_experiment_and_steps_of_its_own() -> None:
-    own = variant(["+experiment=accurate", "steps=7"], "steps=500", "dim=30")
+    own = variant(["+experiment=polynomials", "steps=7"], "steps=500", "dim=30")
     assert (own.steps, own.dim) == (7, 30)
     assert own.choices.loss == "gradient_enhanced"
     assert "GradientEnhanced" in own.loss._target_
 
 
 def test_its_experiment_comes_after_the_users() -> None:
-    own = variant(["+experiment=accurate"], "+experiment=quickstart")
+    own = variant(["+experiment=polynomials"], "+experiment=quickstart")
     assert (own.dim, own.choices.pde) == (10, "poisson")
     assert (own.choices.loss, own.choices.schedule) == ("gradient_enhanced", "linear")
 
