@@ -57,6 +57,7 @@ from .system.errors import RunFailed as RunFailed
 from .system.errors import StdeError as StdeError
 from .system.errors import UsageError as UsageError
 from .training import schedules as schedules
+from .training.gauss_newton import gauss_newton as gauss_newton
 from .training.start import FromLeastSquares as FromLeastSquares
 from .training.start import FromNetwork as FromNetwork
 from .training.start import FromRandomFeatures as FromRandomFeatures

@@ -23,7 +23,9 @@ ROOMS = {
     "objective": "sampled_residual losses collocation weighting metrics at_point",
     "runs": """cache summary attempts directory sweep results submitted listing slices points
         tracking reporting""",
-    "training": """schedules least_squares levenberg_marquardt start state step compilation loop
+    "training": """schedules least_squares levenberg_marquardt linearisation start residuals
+        damped_steps
+        gauss_newton state step compilation loop
         checkpoint events initialisation""",
     "config": """schema files hydra_errors search_space composition kept earlier targets validate
         variants build saved sweeps""",

@@ -26,6 +26,7 @@ from stde_cli.ansatz.networks import OfFeatures, redundant, standardised
 from stde_cli.config.targets import BESIDE_ARGUMENTS, GROUPS
 from stde_cli.estimators import Exact
 from stde_cli.expressions import Field
+from stde_cli.objective.losses import AbstractSumOfSquares
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.domains import AbstractDomain
 from stde_cli.problem.pdes import AbstractPDE
@@ -36,6 +37,7 @@ from stde_cli.system.prng import make_key
 from stde_cli.system.resources import available_memory_bytes
 from stde_cli.system.types import PRNGKey, ScalarField
 from stde_cli.training import Problem, TrainerState, initial_state
+from stde_cli.training.gauss_newton import GaussNewton
 
 _PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 
@@ -175,6 +177,7 @@ def _build(config: DictConfig) -> Built:
         weighting=_make(config, "weighting"),
         schedule=_schedule(config),
     )
+    _check_squares(config, problem)
     network, features = _maker(config, "network"), _features(config, "network", pde)
     # The start makes its own, of the texts: here they are refused where they will not do.
     _features(config, "start", pde)
@@ -259,7 +262,18 @@ def _optimizer(config: DictConfig, schedule: optax.Schedule) -> optax.GradientTr
     rate = {"learning_rate": schedule} if "learning_rate" in config.optimizer else {}
     optimizer = _make(config, "optimizer", **rate)
     clip = config.train.gradient_clip
+    if clip is not None and isinstance(optimizer, GaussNewton):
+        why = f"optimizer={config.choices.get('optimizer')} takes no steps along the gradient"
+        raise UsageError("train.gradient_clip", clip, why, "leave it out")
     return optimizer if clip is None else optax.chain(optax.clip_by_global_norm(clip), optimizer)
+
+
+def _check_squares(config: DictConfig, problem: Problem) -> None:
+    optimizer = problem.optimizer(problem.schedule)
+    if isinstance(optimizer, GaussNewton) and not isinstance(problem.loss, AbstractSumOfSquares):
+        name = config.choices.get("optimizer")
+        why = f"is no sum of squares, which optimizer={name} minimises"
+        raise UsageError("loss", config.choices.get("loss"), why, "take loss=residual")
 
 
 def _check_operators(config: DictConfig, residual: SampledResidual) -> None:
@@ -388,6 +402,8 @@ _ROOMS = {
     "stde_cli.training.schedules": "schedule",
     "stde_cli.estimators": "estimator",
     "stde_cli.autodiff": "estimator",
+    "stde_cli.training.gauss_newton": "optimizer",
+    "stde_cli.training.damped_steps": "optimizer",
     "optax": "optimizer",
 }
 """Whose business it is what a module does; everything else is the PDE's."""

@@ -51,8 +51,8 @@ class CheckpointConfig:
 class RuntimeConfig:
     platform: str | None = None
     """cpu, gpu or tpu; null: the best there is."""
-    precision: str = "${precision_of_start:float32}"
-    """float32 or float64; where nothing is said, what the start asks for."""
+    precision: str = "${precision_asked:float32}"
+    """float32 or float64; where nothing is said, what start and optimizer ask for."""
     matmul_precision: str = "default"
     generator: str = "fused_threefry"
     compilation_cache: PathText | None = None
@@ -292,8 +292,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("half_of", lambda number: number // 2, replace=True)
     # ${dim_of_pde:1000}: 1000 where the PDE has no dim of its own and its coordinates say none.
     OmegaConf.register_new_resolver("dim_of_pde", _dim_of_pde, replace=True)
-    # ${precision_of_start:float32}: float32 where the start does not ask for another.
-    OmegaConf.register_new_resolver("precision_of_start", _precision_of_start, replace=True)
+    # ${precision_asked:float32}: float32 where neither start nor optimizer asks for more.
+    OmegaConf.register_new_resolver("precision_asked", _precision_asked, replace=True)
 
 
 def _dim_of_pde(default: int, *, _root_: DictConfig) -> Any:
@@ -301,9 +301,10 @@ def _dim_of_pde(default: int, *, _root_: DictConfig) -> Any:
     return next((n for n in (own, _counted(_root_)) if n is not None), default)
 
 
-def _precision_of_start(default: str, *, _root_: DictConfig) -> Any:
-    asked = OmegaConf.select(_root_, "start.precision")
-    return default if asked is None else asked
+def _precision_asked(default: str, *, _root_: DictConfig) -> Any:
+    asked = [OmegaConf.select(_root_, f"{group}.precision") for group in ("start", "optimizer")]
+    # Of two the finer, whose name sorts last; what is no precision is told where it is written.
+    return max((each for each in asked if isinstance(each, str)), default=default)
 
 
 def _counted(config: DictConfig) -> int | None:

@@ -72,6 +72,7 @@ _OPTAX: Mapping[str, Any] = {
 BESIDE_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "network": {"of": Annotated[list[str | int | float], MinLen(1)]},
     "start": {"precision": Precision},
+    "optimizer": {"precision": Precision},
 }
 """Settings of a group that its class is not given, and what each must be where it is not null."""
 

@@ -131,10 +131,12 @@ def _check_across(config: DictConfig, *, new: bool) -> None:
         if dim < needed:
             name = config.choices.get("pde/solution")
             raise UsageError("dim", dim, f"pde/solution={name} needs {needed} coordinates or more")
-    wanted, precision = OmegaConf.select(config, "start.precision"), config.runtime.precision
-    if wanted is not None and precision != wanted:
-        why = f"start={config.choices.get('start')} solves for digits that it does not have"
-        raise UsageError("runtime.precision", precision, why, "leave it out")
+    precision = config.runtime.precision
+    for group in ("start", "optimizer"):
+        wanted = OmegaConf.select(config, f"{group}.precision")
+        if wanted == "float64" and precision != wanted:
+            why = f"{group}={config.choices.get(group)} solves for digits that it does not have"
+            raise UsageError("runtime.precision", precision, why, "leave it out")
     batch = OmegaConf.select(config, "estimator.batch")
     text = OmegaConf.select(config, "pde.coordinates") is not None
     if batch is not None and batch > dim and new:

@@ -66,26 +66,30 @@ class SampledCondition(eqx.Module):
         """As that of the equation's residual."""
         return draw_operators(self.estimator, self.condition.operators, dim, key=key)
 
+    def __call__(self, field: ScalarField, x: Point, drawn: PyTree) -> Float[Array, " *components"]:
+        """The residual at one point."""
+        asked = self.condition
+        return asked.residual(x, *read_operators(self.estimator, field, asked.operators, x, drawn))
+
     def at(
         self, field: ScalarField, points: Points, *, key: PRNGKey
     ) -> Float[Array, "points *components"]:
         """The residual at each point, with one draw of directions."""
-        asked, drawn = self.condition, self.draw(points.shape[1], key=key)
+        drawn = self.draw(points.shape[1], key=key)
+        return jax.vmap(lambda x: self(field, x, drawn))(points)
 
-        def residual(x: Point) -> Float[Array, " *components"]:
-            return asked.residual(
-                x, *read_operators(self.estimator, field, asked.operators, x, drawn)
-            )
-
-        return jax.vmap(residual)(points)
+    def drawn(self, points: int, *, key: PRNGKey) -> tuple[Points, PyTree]:
+        """So many points where the condition holds, or as many as it asks for; and directions."""
+        points_key, draw_key = jax.random.split(key)
+        fresh = self.condition.sample(self.condition.points or points, key=points_key)
+        return fresh, self.draw(fresh.shape[1], key=draw_key)
 
     def fresh(
         self, field: ScalarField, points: int, *, key: PRNGKey
     ) -> Float[Array, "points *components"]:
-        """The residual at so many points where the condition holds, or as many as it asks for."""
-        points_key, draw_key = jax.random.split(key)
-        drawn = self.condition.sample(self.condition.points or points, key=points_key)
-        return self.at(field, drawn, key=draw_key)
+        """The residual at points and along directions of its own."""
+        x, drawn = self.drawn(points, key=key)
+        return jax.vmap(lambda y: self(field, y, drawn))(x)
 
     def mean_square(self, field: ScalarField, points: int, *, key: PRNGKey) -> Scalar:
         """Over fresh points, of the residual's components together."""

@@ -7,8 +7,14 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 from stde_cli.ansatz.hard_constraint import trained
-from stde_cli.objective.losses import condition_loss, condition_square
+from stde_cli.objective.losses import (
+    AbstractSumOfSquares,
+    condition_loss,
+    condition_squares,
+)
 from stde_cli.system.types import Scalar
+from stde_cli.training.gauss_newton import GaussNewton
+from stde_cli.training.residuals import Residuals
 from stde_cli.training.state import Problem, TrainerState
 
 
@@ -32,8 +38,8 @@ def training_step(problem: Problem, state: TrainerState) -> tuple[TrainerState, 
 
     def condition(number: int, parameters: PyTree) -> Scalar:
         field = eqx.combine(parameters, static)
-        square = condition_square(residual, number, field, count, key=conditions_key)
-        return square / units.conditions
+        squares = condition_squares(residual, number, count, key=conditions_key)
+        return squares.sum(field) / units.conditions
 
     def gradient_norms() -> Float[Array, " terms"]:
         terms = [equation, *(partial(condition, number) for number in range(len(conditions)))]
@@ -51,10 +57,23 @@ def training_step(problem: Problem, state: TrainerState) -> tuple[TrainerState, 
         beside = condition_loss(residual, field, count, weights, key=conditions_key)
         return value + beside / units.conditions
 
+    def residuals() -> Residuals:
+        assert isinstance(problem.loss, AbstractSumOfSquares), "refused where it was configured"
+        own = problem.loss.squares(residual, points, key=loss_key)
+        parts = [(own, 1 / units.loss)]
+        for number, condition in enumerate(conditions):
+            squares = condition_squares(residual, number, count, key=conditions_key)
+            weight = condition.weight if weights is None else condition.weight * weights[number]
+            parts.append((squares, weight / units.conditions))
+        return Residuals(tuple(parts), static)
+
     value, gradient = jax.value_and_grad(loss)(parameters)
     optimizer = optax.with_extra_args_support(problem.optimizer(problem.schedule))
+    beside = {"value": value, "grad": gradient, "value_fn": loss}
+    if isinstance(optimizer, GaussNewton):
+        beside["residuals"] = residuals()
     updates, optimizer_state = optimizer.update(
-        gradient, state.optimizer_state, parameters, value=value, grad=gradient, value_fn=loss
+        gradient, state.optimizer_state, parameters, **beside
     )
     ansatz = eqx.combine(eqx.apply_updates(parameters, updates), static)
     return TrainerState(state.step + 1, ansatz, optimizer_state, units, weights), value

@@ -91,3 +91,17 @@ def test_hydra_in_the_hands_of_the_program_stays_as_it_was(tmp_path: Path) -> No
         with pytest.raises(UsageError):
             compose("solve", ["nothing=1"])
         assert hydra.compose("theirs") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "precision"),
+    [
+        ([], "float32"),
+        (["start=random_features", "pde=kdv_1d"], "float64"),
+        (["optimizer=gauss_newton"], "float64"),
+        (["optimizer=gauss_newton", "optimizer.precision=null"], "float32"),
+        (["optimizer=gauss_newton", "start=random_features", "start.precision=float32"], "float64"),
+    ],
+)
+def test_the_precision_is_what_start_or_optimizer_asks_for(overrides, precision) -> None:
+    assert compose("solve", overrides).runtime.precision == precision

@@ -32,10 +32,11 @@ TOGETHER = [
     ["network=weight_sharing", "optimizer=lbfgs", "schedule=exponential"],
     ["optimizer=muon", "pde=biharmonic", "estimator/sampler=rademacher"],
     ["optimizer=sgd", "pde=kdv_1d", "start=random_features"],
+    ["optimizer=gauss_newton"],
 ]
 OPTIONAL = """train.gradient_clip train.log_every train.steps_per_call evaluation.every
     checkpoint.every runtime.platform loss.components
-    optimizer.consistent_rms optimizer.momentum network.of
+    optimizer.consistent_rms optimizer.momentum optimizer.precision network.of
     start.of start.features start.precision
     reference.error reference.level reference.out""".split()
 """null is a value of theirs."""

@@ -37,11 +37,13 @@ def programs(*overrides: str) -> list[str]:
         ["schedule=piecewise", "start=least_squares", "start.degree=2"],
         ["schedule=constant", "optimizer=muon"],
         ["optimizer=lbfgs"],
+        ["optimizer=gauss_newton"],
     ],
     ids=" ".join,
 )
 def test_programs_hold_no_number_that_a_sweep_varies(overrides: list[str]) -> None:
-    rate = [] if "optimizer=lbfgs" in overrides else ["optimizer.learning_rate=3e-4"]
+    without_rate = {"optimizer=lbfgs", "optimizer=gauss_newton"} & set(overrides)
+    rate = [] if without_rate else ["optimizer.learning_rate=3e-4"]
     once, again = programs(*overrides), programs(*overrides, "seed=7", "steps=31", *rate)
     assert len(once) == 2
     for one, another in zip(once, again, strict=True):

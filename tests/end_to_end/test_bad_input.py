@@ -111,6 +111,18 @@ SOLVE = [
         "start=random_features runtime.precision=float32",
         ["runtime.precision=float32", "start=random_features", "leave it out"],
     ),
+    (
+        "optimizer=gauss_newton runtime.precision=float32",
+        ["runtime.precision=float32", "optimizer=gauss_newton", "leave it out"],
+    ),
+    (
+        "optimizer=gauss_newton loss=residual_unbiased",
+        ["loss=residual_unbiased", "no sum of squares", "take loss=residual"],
+    ),
+    (
+        "optimizer=gauss_newton train.gradient_clip=1",
+        ["train.gradient_clip=1", "along the gradient", "leave it out"],
+    ),
     ("start=least_squares start.window=99", ["start.window=99", "exceed 20"]),
     ("start.window=3", ["start.window", "start=least_squares has it"]),
     ("start=least_squares start.windo=3", ["start.windo", "did you mean start.window"]),

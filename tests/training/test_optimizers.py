@@ -66,6 +66,7 @@ def test_muon_takes_matrices_and_adam_vectors() -> None:
             "train.gradient_clip=1.0",
         ),
         ("optimizer=lbfgs", "train.redraw_every=4", "train.gradient_clip=1.0"),
+        ("optimizer=gauss_newton", "weighting=gradient_norm", "weighting.every=2"),
     ],
     ids=" ".join,
 )
@@ -90,6 +91,10 @@ def test_a_run_resumed_from_a_checkpoint_is_the_run(choice, tmp_path) -> None:
     [
         ("optimizer.learning_rate=null", "optimizer.learning_rate"),
         ("train.redraw_every=0", "train.redraw_every"),
+        ("optimizer=gauss_newton loss=residual_unbiased", "loss"),
+        ("optimizer=gauss_newton train.gradient_clip=1", "train.gradient_clip"),
+        ("optimizer=gauss_newton optimizer.form=dense", "optimizer.form"),
+        ("optimizer=gauss_newton optimizer.damping=0", "optimizer.damping"),
         ("collocation=by_residual collocation.candidates=0", "collocation.candidates"),
         ("collocation=by_residual collocation.floor=-1", "collocation.floor"),
         ("weighting=gradient_norm weighting.every=2.5", "weighting.every"),

@@ -2,8 +2,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from stde_cli.objective.losses.base import Squares
 from stde_cli.objective.sampled_residual import SampledResidual
-from stde_cli.system.types import PRNGKey, Scalar, ScalarField
+from stde_cli.system.types import Point, PRNGKey, Scalar, ScalarField
 
 
 def condition_loss(
@@ -20,16 +21,22 @@ def condition_loss(
     """
     total = jnp.zeros(())
     for number, condition in enumerate(residual.pde.conditions):
-        square = condition_square(residual, number, field, points, key=key)
+        square = condition_squares(residual, number, points, key=key).sum(field)
         weight = condition.weight if factors is None else condition.weight * factors[number]
         total = total + weight * square
     return total
 
 
-def condition_square(
-    residual: SampledResidual, number: int, field: ScalarField, points: int, *, key: PRNGKey
-) -> Scalar:
+def condition_squares(
+    residual: SampledResidual, number: int, points: int, *, key: PRNGKey
+) -> Squares:
     """mean residual^2 of one condition, at the points at which the sum over all has it."""
     conditions = residual.conditions
     own_key = jax.random.split(key, len(conditions))[number]
-    return conditions[number].mean_square(field, points, key=own_key)
+    asked = conditions[number]
+    fresh, drawn = asked.drawn(points, key=own_key)
+
+    def terms(field: ScalarField, x: Point) -> Float[Array, " *components"]:
+        return asked(field, x, drawn) / len(fresh) ** 0.5
+
+    return Squares(fresh, terms)

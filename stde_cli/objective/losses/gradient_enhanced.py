@@ -11,7 +11,7 @@ from stde_cli.autodiff.directions import (
     joined,
 )
 from stde_cli.autodiff.restriction import restrict
-from stde_cli.objective.losses.base import AbstractLoss
+from stde_cli.objective.losses.base import AbstractSumOfSquares, Squares
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.domains import AbstractDomain
 from stde_cli.problem.operators import (
@@ -36,7 +36,7 @@ _FEW_COORDINATES = 6
 """Beyond, a derivative of every operator in every coordinate costs more than a reverse pass."""
 
 
-class GradientEnhanced(AbstractLoss):
+class GradientEnhanced(AbstractSumOfSquares):
     """mean R^2 + weight dim/points mean |grad R|^2, with one draw of directions.
 
     Each point then says something of every coordinate (gPINN: Yu et al. 2022), for one reverse pass
@@ -60,45 +60,41 @@ class GradientEnhanced(AbstractLoss):
     weight: NonNegative = 1.0
     components: Count | None = eqx.field(static=True, default=None)
 
-    def __call__(
-        self, residual: SampledResidual, field: ScalarField, points: Points, *, key: PRNGKey
-    ) -> Scalar:
-        pde, dim = residual.pde, points.shape[1]
+    def squares(self, residual: SampledResidual, points: Points, *, key: PRNGKey) -> Squares:
+        pde, (count, dim) = residual.pde, points.shape
         draw_key, components_key = (key, key) if self.components is None else jax.random.split(key)
         drawn = residual.draw(key=draw_key)
         sampled = None
-        if self.components is None and _is_planned(residual):
+        if self.components is not None:
+            sampled = Stratified()(dim, min(self.components, dim), key=components_key)
+        planned = sampled is None and _is_planned(residual)
 
-            def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
+        def at(field: ScalarField, x: Point) -> tuple[Scalar, Float[Array, " components"]]:
+            if planned:
                 return _by_chain_rule(residual, field, x)
+            if sampled is None:
+                return jax.value_and_grad(lambda y: residual(field, y, drawn))(x)
+            directions = sampled
 
-        elif self.components is None:
-            at = jax.value_and_grad(lambda x: residual(field, x, drawn))
-        else:
-            count = min(self.components, dim)
-            sampled = Stratified()(dim, count, key=components_key)
+            def along(shift: Float[Array, " components"]) -> Scalar:
+                moved = _Moved(field, directions, shift)
+                in_part = _MovedInPart(moved) if isinstance(field, PartlyKnown) else moved
+                return residual(in_part, directions.displace(x, shift), drawn)
 
-            def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
-                def along(shift: Float[Array, " components"]) -> Scalar:
-                    moved = _Moved(field, sampled, shift)
-                    in_part = _MovedInPart(moved) if isinstance(field, PartlyKnown) else moved
-                    return residual(in_part, sampled.displace(x, shift), drawn)
+            return jax.value_and_grad(along)(jnp.zeros(directions.indices.size, x.dtype))
 
-                return jax.value_and_grad(along)(jnp.zeros(count, x.dtype))
-
-        def weights(x: Point) -> Float[Array, " components"]:
+        def factors(x: Point) -> Float[Array, " components"]:
             spread = jnp.broadcast_to(pde.domain.spread_at(x), (dim,))
             if sampled is None:
-                return spread**2
-            return sampled.weights * spread[sampled.indices] ** 2
+                return spread
+            return jnp.sqrt(sampled.weights) * spread[sampled.indices]
 
-        def square(x: Point, gradient: Float[Array, " components"]) -> Scalar:
-            return jnp.sum(weights(x) * gradient**2)
+        def terms(field: ScalarField, x: Point) -> tuple[Scalar, Float[Array, " components"]]:
+            value, gradient = at(field, x)
+            size = (self.weight * dim) ** 0.5 / count
+            return value / count**0.5, size * factors(x) * gradient
 
-        values, gradients = jax.vmap(at)(points)
-        # A sum, not a product with the weights: the squares are never written out.
-        squares = jnp.mean(jax.vmap(square)(points, gradients))
-        return jnp.mean(values**2) + self.weight * dim / len(points) * squares
+        return Squares(points, terms)
 
 
 def residual_and_gradient(

@@ -6,13 +6,13 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from stde_cli.autodiff.directions import Permutation
-from stde_cli.objective.losses.base import AbstractLoss
+from stde_cli.objective.losses.base import AbstractSumOfSquares, Squares
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.system.ranges import Count, NonNegative
 from stde_cli.system.types import Point, Points, PRNGKey, Scalar, ScalarField
 
 
-class GPINN(AbstractLoss):
+class GPINN(AbstractSumOfSquares):
     """mean R^2 + weight dim/components sum over sampled i of mean (dR/dx_i)^2.
 
     Gradient-enhanced (Yu, Lu, Meng, Karniadakis, "Gradient-enhanced physics-informed neural
@@ -25,24 +25,21 @@ class GPINN(AbstractLoss):
     weight: NonNegative = 0.1
     components: Count = 16
 
-    def __call__(
-        self, residual: SampledResidual, field: ScalarField, points: Points, *, key: PRNGKey
-    ) -> Scalar:
+    def squares(self, residual: SampledResidual, points: Points, *, key: PRNGKey) -> Squares:
         draw_key, components_key = jax.random.split(key)
-        drawn, dim = residual.draw(key=draw_key), points.shape[1]
-        points = _kept(points)
+        drawn, (count, dim) = residual.draw(key=draw_key), points.shape
         sampled = Permutation()(dim, min(self.components, dim), key=components_key)
+        factors = jnp.sqrt(self.weight * sampled.weights)
 
-        def at(x: Point) -> tuple[Scalar, Float[Array, " components"]]:
+        def terms(field: ScalarField, x: Point) -> tuple[Scalar, Float[Array, " components"]]:
             def component(index: Int[Array, ""]) -> tuple[Scalar, Scalar]:
                 one_hot = jax.nn.one_hot(index, dim, dtype=x.dtype)
                 return jax.jvp(lambda y: residual(field, y, drawn), (x,), (one_hot,))
 
             values, slopes = jax.vmap(component)(sampled.indices)
-            return values[0], slopes
+            return values[0] / count**0.5, factors * slopes / count**0.5
 
-        values, slopes = jax.vmap(at)(points)
-        return jnp.mean(values**2) + self.weight * jnp.mean(slopes**2 @ sampled.weights)
+        return Squares(_kept(points), terms)
 
 
 def _kept(points: Points) -> Points:

@@ -6,7 +6,6 @@ from typing import TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from stde_cli.ansatz.hard_constraint import without_network
@@ -15,9 +14,8 @@ from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.types import Point, Points, PRNGKey, Scalar, ScalarField
 from stde_cli.training.levenberg_marquardt import Linearised, Unknowns
+from stde_cli.training.linearisation import values_and_slopes
 from stde_cli.training.start.base import Units
-
-_POINTS_AT_ONCE = 64
 
 Pointwise: TypeAlias = Callable[[KnowsLaplacian, Point], Float[Array, " components"]]
 
@@ -57,20 +55,15 @@ class Equations(eqx.Module):
             self._residuals(), self.points, self.held_out, strict=True
         ):
 
-            def row(x: Point, residual: Pointwise = residual) -> tuple[Array, Array]:
-                value, pull = jax.vjp(lambda unknowns: residual(guess(unknowns), x), at)
-                (slope,) = jax.vmap(pull)(jnp.eye(value.size, dtype=value.dtype))
-                return value, slope
+            def of_unknowns(u: Unknowns, x: Point, residual: Pointwise = residual) -> Array:
+                return residual(guess(u), x)
 
-            # What takes long to compile is compiled once: for all, and for no smaller last batch.
-            count, beyond = len(points), -(len(points) + len(held_out)) % _POINTS_AT_ONCE
-            every = jnp.concatenate([points, held_out, points[:beyond]])
-            value, slope = lax.map(row, every, batch_size=_POINTS_AT_ONCE)
+            count = len(points)
+            value, slope = values_and_slopes(of_unknowns, at, jnp.concatenate([points, held_out]))
             factor = jnp.sqrt(weight / count)
             fitted.append(factor * value[:count].ravel())
             slopes.append(factor * slope[:count].reshape(-1, at.size))
-            own = value[count : count + len(held_out)]
-            others.append(jnp.sqrt(weight / len(held_out)) * own.ravel())
+            others.append(jnp.sqrt(weight / len(held_out)) * value[count:].ravel())
         return Linearised(*map(jnp.concatenate, (fitted, slopes, others)))
 
     def _residuals(self) -> Iterator[tuple["Pointwise", Scalar]]:
