@@ -71,7 +71,9 @@ ESTIMATORS = [
 CHOICES = [
     *side_by_side(
         [equation + option for equation, option in zip(EQUATIONS, OPTIONS, strict=True)],
-        *map(choices, ("optimizer", "schedule", "estimator/sampler", "loss")),
+        *map(choices, ("optimizer", "schedule", "estimator/sampler")),
+        # Backwards: gauss_newton would stand beside the one loss that is no sum of squares.
+        choices("loss")[::-1],
         choices("start", LITTLE),
         ESTIMATORS,
     ),
