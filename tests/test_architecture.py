@@ -17,18 +17,18 @@ ROOMS = {
     "autodiff": "directions restriction taylor",
     "expressions": """layout nodes faults syntax evaluation algebra scope reader operators parser
         linear gathering field""",
-    "problem": "domains operators constraints pdes parabolic references",
+    "problem": "domains operators constraints tabulated pdes parabolic references",
     "estimators": "base reading standard_error exact stde published",
-    "ansatz": "windows networks guess random_features hard_constraint",
+    "ansatz": "windows periodic networks guess random_features hard_constraint",
     "objective": "sampled_residual losses collocation weighting metrics at_point",
-    "runs": """cache summary attempts directory sweep results submitted listing slices points
+    "runs": """cache summary attempts directory sweep results submitted listing slices points data
         tracking reporting""",
     "training": """schedules least_squares levenberg_marquardt linearisation start residuals
         damped_steps
         gauss_newton state step compilation loop
         checkpoint events initialisation""",
     "config": """schema files hydra_errors search_space composition kept earlier targets validate
-        variants build saved sweeps""",
+        variants solutions build saved sweeps""",
     "jobs": """estimate trained reference benchmarks reproduction tuning reports solve requeue
         launch export run plans status""",
     "cli": """main arguments sweeps submission tuning hydra_app job solve resume runs status report

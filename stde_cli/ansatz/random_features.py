@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from stde_cli.ansatz.periodic import Embedded, Embedding
 from stde_cli.autodiff.directions import AbstractDirections
 from stde_cli.problem.operators import Triple
 from stde_cli.system.types import Point, PRNGKey, RestrictedField, Scalar
@@ -24,22 +25,48 @@ class RandomFeatures(eqx.Module):
     readout: Float[Array, " features"]
 
     def __call__(self, x: Point) -> Scalar:
-        return self.readout @ jnp.tanh(self._inside(x))
+        return self.readout @ jnp.tanh(self.inside(x))
 
     def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
-        origin, slopes = self._inside(x), directions.contract(self.weights)
+        origin, slopes = self.inside(x), directions.contract(self.weights)
         return lambda s: self.readout @ jnp.tanh(origin + s @ slopes)
 
     def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
-        value = jnp.tanh(self._inside(x))
+        value = jnp.tanh(self.inside(x))
         slope = 1 - value**2
         weights = self.weights[:, over.start : over.stop]
         gradient = (self.readout * slope) @ weights
         laplacian = (self.readout * -2 * value * slope) @ jnp.sum(weights**2, axis=1)
         return self.readout @ value, gradient, laplacian
 
-    def _inside(self, x: Point) -> Float[Array, " features"]:
+    def inside(self, x: Point) -> Float[Array, " features"]:
         return self.weights @ x + self.offsets
+
+
+class PeriodicFeatures(eqx.Module):
+    """Features of the sines and cosines of periodic coordinates."""
+
+    features: RandomFeatures
+    embedding: Embedding
+
+    def __call__(self, x: Point) -> Scalar:
+        return Embedded(self.features, self.embedding)(x)
+
+    def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
+        return Embedded(self.features, self.embedding).restrict(x, directions)
+
+    def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
+        weights, readout = self.features.weights, self.features.readout
+        first, second = self.embedding.derivatives(x)
+        inside = slice(over.start, over.stop)
+        slopes, curvatures = (
+            self.embedding.gathered((weights * factors).T)[inside] for factors in (first, second)
+        )
+        value = jnp.tanh(self.features.inside(self.embedding(x)))
+        slope = 1 - value**2
+        laplacian = (readout * -2 * value * slope) @ jnp.sum(slopes**2, axis=0)
+        laplacian = laplacian + (readout * slope) @ jnp.sum(curvatures, axis=0)
+        return readout @ value, slopes @ (readout * slope), laplacian
 
 
 class Drawn(eqx.Module):
@@ -56,6 +83,7 @@ class Drawn(eqx.Module):
         *,
         family: range,
         together: int,
+        inputs_each: int = 1,
         key: PRNGKey,
     ):
         """
@@ -63,12 +91,14 @@ class Drawn(eqx.Module):
             centres: points of the domain.
             spread: the inputs' standard deviations.
             family: inputs of which a feature sees `together`, and all others beside them.
+            inputs_each: neighbouring inputs that count as one, being of one coordinate.
         """
         normal_key, seen_key = jax.random.split(key)
         normal = jax.random.normal(normal_key, centres.shape)
-        seen = jax.vmap(partial(_some, len(family), together))(
+        seen = jax.vmap(partial(_some, len(family) // inputs_each, together))(
             jax.random.split(seen_key, len(centres))
         )
+        seen = jnp.repeat(seen, inputs_each, axis=1)
         seeing_few = normal.at[:, family.start : family.stop].multiply(seen)
         self.directions, self.centres = seeing_few / spread, centres
 

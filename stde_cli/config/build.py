@@ -22,7 +22,8 @@ from jaxtyping import PyTree
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from stde_cli.ansatz.networks import OfFeatures, redundant, standardised
+from stde_cli.ansatz.networks import OfFeatures, on_domain, redundant
+from stde_cli.config.solutions import given_solution, is_given
 from stde_cli.config.targets import BESIDE_ARGUMENTS, GROUPS
 from stde_cli.estimators import Exact
 from stde_cli.expressions import Field
@@ -30,6 +31,7 @@ from stde_cli.objective.losses import AbstractSumOfSquares
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.domains import AbstractDomain
 from stde_cli.problem.pdes import AbstractPDE
+from stde_cli.problem.pdes.periodicity import check_periodic
 from stde_cli.runs.tracking import Tracker
 from stde_cli.system.errors import DoesNotFit, StdeError, UsageError
 from stde_cli.system.files import missing_directories, remove_empty
@@ -38,6 +40,7 @@ from stde_cli.system.resources import available_memory_bytes
 from stde_cli.system.types import PRNGKey, ScalarField
 from stde_cli.training import Problem, TrainerState, initial_state
 from stde_cli.training.gauss_newton import GaussNewton
+from stde_cli.training.start import FromLeastSquares
 
 _PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 
@@ -160,7 +163,7 @@ def build(config: DictConfig) -> Built:
 
 def _build(config: DictConfig) -> Built:
     keys = keys_of(config.seed, config.runtime.generator)
-    pde = _make(config, "pde", dim=config.dim, key=keys.pde)
+    pde = _pde(config)
     estimator = _make(config, "estimator")
     residual = SampledResidual(pde, estimator)
     _check_operators(config, residual)
@@ -178,6 +181,7 @@ def _build(config: DictConfig) -> Built:
         schedule=_schedule(config),
     )
     _check_squares(config, problem)
+    _check_periodic(config, problem)
     network, features = _maker(config, "network"), _features(config, "network", pde)
     # The start makes its own, of the texts: here they are refused where they will not do.
     _features(config, "start", pde)
@@ -189,7 +193,7 @@ def _build(config: DictConfig) -> Built:
         features: tuple[Field, ...] | None, domain: AbstractDomain, dim: int, *, key: PRNGKey
     ) -> ScalarField:
         if features is None:
-            return standardised(plain_network(dim, key=key), domain)
+            return on_domain(plain_network, domain, key=key)
         return OfFeatures(features, plain_network, domain, key=key)
 
     # Its arrays are arguments when it is compiled, not constants: programs are found in the cache
@@ -211,8 +215,18 @@ def build_pde(config: DictConfig) -> AbstractPDE:
         UsageError: its class refuses its arguments, or fails.
     """
     with refusing(config):
+        return _pde(config)
+
+
+def _pde(config: DictConfig) -> AbstractPDE:
+    def make(**arguments: Any) -> AbstractPDE:
         key = keys_of(config.seed, config.runtime.generator).pde
-        return _make(config, "pde", dim=config.dim, key=key)
+        return _make(config, "pde", dim=config.dim, key=key, **arguments)
+
+    settings: Any = OmegaConf.to_container(config.pde, resolve=True)
+    if not is_given(settings):
+        return make()
+    return make(solution=given_solution(settings, config.dim, lambda: make(solution=None)))
 
 
 def abstract_state(config: DictConfig) -> TrainerState:
@@ -276,6 +290,13 @@ def _check_squares(config: DictConfig, problem: Problem) -> None:
         raise UsageError("loss", config.choices.get("loss"), why, "take loss=residual")
 
 
+def _check_periodic(config: DictConfig, problem: Problem) -> None:
+    """Refuse a guess that has no period where u is to have one."""
+    if problem.pde.domain.circles and isinstance(problem.start, FromLeastSquares):
+        why = "its polynomials are not periodic, as a coordinate is to be"
+        raise UsageError("start", config.choices.get("start"), why, "take start=random_features")
+
+
 def _check_operators(config: DictConfig, residual: SampledResidual) -> None:
     """Refuse what the estimator cannot represent, and what it would bias."""
     pde, estimator = residual.pde, residual.estimator
@@ -328,6 +349,8 @@ def _features(config: DictConfig, group: str, pde: AbstractPDE) -> tuple[Field, 
     if of is None:
         return None
     found = tuple(pde.field(text, where=f"{group}.of[{k}]") for k, text in enumerate(of))
+    for k, field in enumerate(found):
+        check_periodic(f"{group}.of[{k}]", field, pde.layout, pde.domain, slopes=True)
     place = redundant(found, pde.domain, key=jax.random.key(0))
     if place is not None:
         why = "is a constant, or a linear function of those before it"

@@ -321,8 +321,11 @@ def _counted(config: DictConfig) -> int | None:
 
 
 def _members(range_: Any) -> int:
-    """1 for [low, high], the count of a family; 0 for one without, and for what is no range."""
+    """1 for [low, high] and one that is periodic, the count of a family; 0 for one without, and for
+    what is no range."""
     if OmegaConf.is_dict(range_):
+        if list(range_) == ["periodic"]:
+            return 1
         count = range_.get("count")
         return count if type(count) is int and count > 0 else 0
     return int(OmegaConf.is_list(range_))

@@ -116,7 +116,7 @@ class Run:
             values = values[0]
         return values[..., 0] if derivatives is None else tuple(np.moveaxis(values, -1, 0))
 
-    def evaluate(self, points: int = 20_000, *, seed: int = 1) -> dict[str, float | int]:
+    def evaluate(self, points: int = 20_000, *, seed: int = 1) -> dict[str, float | int | str]:
         """What `stde evaluate` finds: errors and residual on points that training never saw.
 
         Raises:

@@ -27,7 +27,7 @@ from stde_cli.jobs.race import Won, race
 from stde_cli.jobs.reference import find_reference
 from stde_cli.jobs.tuning.trial import trial_of
 from stde_cli.objective.at_point import far_from_point, value_at_point
-from stde_cli.objective.metrics import Evaluator
+from stde_cli.objective.metrics import Evaluator, held_against
 from stde_cli.runs.attempts import Attempts
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.runs.summary import FAILED, FINISHED, INTERRUPTED, PRUNED, RUNNING, Summary
@@ -408,6 +408,7 @@ def _evaluate(
 
     errors = evaluator.errors(state.ansatz, points.points, key=keys.test, between=between)
     if errors:
+        summary.errors_against, summary.solution_error = held_against(built.problem.pde)
         summary.rel_l1_error, summary.rel_l2_error, summary.trivial_rel_l2_error = errors
     wanted = value_at_point(state.ansatz, built.problem.pde, reference)
     if wanted:

@@ -18,7 +18,7 @@ from stde_cli.estimators import Exact, mean_and_standard_error
 from stde_cli.expressions import Layout, parse
 from stde_cli.expressions import Partial as PartialNode
 from stde_cli.objective.at_point import value_at_point
-from stde_cli.objective.metrics import Evaluator
+from stde_cli.objective.metrics import Evaluator, held_against
 from stde_cli.problem.operators import AbstractOperator, Laplacian, Partial
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import UsageError
@@ -147,17 +147,20 @@ class Predictor:
         )
 
 
-def evaluate(trained: Trained, *, points: int, seed: int) -> dict[str, float | int]:
+def evaluate(trained: Trained, *, points: int, seed: int) -> dict[str, float | int | str]:
     """Errors, and the residual, on points that training and its own tests never saw."""
     problem = trained.built.problem
     with configured_jax(trained.config):
         evaluator = Evaluator(problem.residual, problem.points)
         fresh = keys_of(seed, trained.config.runtime.generator).fresh
         points_key, residual_key, point_key, draws_key = jax.random.split(fresh, 4)
-        figures: dict[str, float | int] = {"step": trained.step, "points": points}
+        figures: dict[str, float | int | str] = {"step": trained.step, "points": points}
         errors = evaluator.errors(trained.ansatz, points, key=points_key)
         if errors:
             figures |= errors._asdict()
+            against = held_against(problem.pde)
+            said = {"errors_against": against.name, "solution_error": against.error}
+            figures |= {k: v for k, v in said.items() if v is not None}
         wanted = value_at_point(trained.ansatz, problem.pde, trained.reference)
         if wanted:
             figures |= {k: v for k, v in wanted._asdict().items() if v is not None}

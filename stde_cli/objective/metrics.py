@@ -17,7 +17,8 @@ from jaxtyping import Float, Num
 from stde_cli.ansatz.hard_constraint import HardConstraint
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.pdes import AbstractPDE
-from stde_cli.system.types import PRNGKey
+from stde_cli.problem.tabulated import Samples, Tabulated
+from stde_cli.system.types import Points, PRNGKey
 
 _BATCH_NUMBERS = 10_000_000
 _LARGEST_BATCH = 2_000
@@ -31,6 +32,26 @@ class Errors(NamedTuple):
     trivial_rel_l2_error: float
     """The least relative L2 error of any constant times the constraint, beside the lift: what a run
     must beat."""
+
+
+class HeldAgainst(NamedTuple):
+    """What errors are measured against.
+
+    Attributes:
+        name: in words; None: the exact solution.
+        error: of it, relative, root mean square; None where it is exact, or not known.
+    """
+
+    name: str | None = None
+    error: float | None = None
+
+
+def held_against(pde: AbstractPDE) -> HeldAgainst:
+    if pde.samples is not None:
+        return HeldAgainst(pde.samples.source)
+    if isinstance(pde.solution, Tabulated):
+        return HeldAgainst(pde.solution.source, pde.solution.error)
+    return HeldAgainst()
 
 
 class Evaluator:
@@ -54,11 +75,14 @@ class Evaluator:
         key: PRNGKey,
         between: Callable[[], None] = lambda: None,
     ) -> Errors | None:
-        """Errors against the exact solution; None where the PDE has none.
+        """Errors against the solution; None where the PDE has none.
 
-        `between` is called between batches and may raise, to stop early.
+        Where it is known at points alone, they are those at all of these. `between` is called
+        between batches and may raise, to stop early.
         """
         pde = self.residual.pde
+        if pde.samples is not None:
+            return relative_errors(*self._at_samples(ansatz, pde, pde.samples, between))
         if pde.solution is None:
             return None
         values = self._stream(_values, points, key, ansatz, pde, between=between)
@@ -81,6 +105,19 @@ class Evaluator:
             _residual_squares, points, key, ansatz, self.residual, between=between
         )
         return float(np.sqrt(max(0.0, squares.mean())))
+
+    def _at_samples(
+        self, ansatz: HardConstraint, pde: AbstractPDE, samples: Samples, between: Callable
+    ) -> Float[np.ndarray, "4 points"]:
+        count, collected = len(samples.points), []
+        for start in range(0, count, self.batch):
+            between()
+            # The last one is filled up: one shape, one compilation.
+            rows = np.minimum(np.arange(start, start + self.batch), count - 1)
+            out = _around(ansatz, pde, samples.points[rows])
+            collected.append(np.asarray(out, np.float64))
+        u, constraint, lift = np.concatenate(collected, axis=-1)[:, :count]
+        return np.stack([u, np.asarray(samples.values, np.float64), constraint, lift])
 
     def _stream(self, function, points, key, *arguments, between) -> Float[np.ndarray, "k points"]:
         collected = []
@@ -115,6 +152,13 @@ def _values(
     x = pde.domain.sample_interior(batch, key=key)
     assert pde.solution is not None
     fields = (ansatz, pde.solution, pde.constraint, pde.lift or _nothing)
+    return jnp.stack([jax.vmap(field)(x) for field in fields])
+
+
+@eqx.filter_jit
+def _around(ansatz: HardConstraint, pde: AbstractPDE, x: Points) -> Float[jax.Array, "3 points"]:
+    """u, the constraint and the lift."""
+    fields = (ansatz, pde.constraint, pde.lift or _nothing)
     return jnp.stack([jax.vmap(field)(x) for field in fields])
 
 

@@ -29,6 +29,10 @@ class Summary:
     rel_l1_error: float | None = None
     rel_l2_error: float | None = None
     trivial_rel_l2_error: float | None = None
+    errors_against: str | None = None
+    """What these are measured against, where it is not the exact solution."""
+    solution_error: float | None = None
+    """Of that, relative: an error below it is none of the run's."""
     residual_rms: float | None = None
     value_at_point: float | None = None
     """u at the point where the PDE wants it."""

@@ -6,5 +6,5 @@ from stde_cli.ansatz.networks.features import redundant as redundant
 from stde_cli.ansatz.networks.mlp import MLP as MLP
 from stde_cli.ansatz.networks.mlp import silenced as silenced
 from stde_cli.ansatz.networks.standardised import Standardised as Standardised
-from stde_cli.ansatz.networks.standardised import standardised as standardised
+from stde_cli.ansatz.networks.standardised import on_domain as on_domain
 from stde_cli.ansatz.networks.weight_sharing import WeightSharing as WeightSharing

@@ -76,7 +76,7 @@ def measure(config: DictConfig) -> Measurement:
     abstract = fitting_shapes(config)
     built, building = timed(lambda: build(config))
     problem, until = built.problem, config.bench.until
-    if problem.pde.solution is None:
+    if problem.pde.solution is None and problem.pde.samples is None:
         raise no_solution(config)
     executable = fitting_executable(config, problem, abstract)
     initialisation = fitting_initialisation(config, built)

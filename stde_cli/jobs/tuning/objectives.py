@@ -24,7 +24,7 @@ def objectives_for(
     Raises:
         UsageError: one is unknown, given twice, or is known of no run of this PDE.
     """
-    known = pde.solution is not None
+    known = pde.solution is not None or pde.samples is not None
     at_point = pde.value_at is not None and (known or reference or pde.reference is not None)
     if asked is None:
         return ["rel_l2_error" if known else "rel_error_at_point" if at_point else "loss"]

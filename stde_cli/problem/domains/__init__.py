@@ -2,6 +2,7 @@
 
 from stde_cli.problem.domains.ball import Ball as Ball
 from stde_cli.problem.domains.base import AbstractDomain as AbstractDomain
+from stde_cli.problem.domains.base import Circles as Circles
 from stde_cli.problem.domains.box import Box as Box
 from stde_cli.problem.domains.diffusion import Diffusion as Diffusion
 from stde_cli.problem.domains.gaussian import Gaussian as Gaussian
@@ -10,3 +11,4 @@ from stde_cli.problem.domains.processes import Brownian as Brownian
 from stde_cli.problem.domains.processes import GeometricBrownian as GeometricBrownian
 from stde_cli.problem.domains.processes import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from stde_cli.problem.domains.product import Product as Product
+from stde_cli.problem.domains.torus import Torus as Torus

@@ -1,5 +1,6 @@
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
@@ -8,6 +9,20 @@ from stde_cli.system.types import Point, Points, PRNGKey
 
 ROUNDING = 1e-4
 """How far outside, against the size of a domain, a point still counts as one of its boundary."""
+
+
+class Circles(NamedTuple):
+    """Periodic coordinates: those at the positions from `start` to before `stop` of a point.
+
+    Attributes:
+        low: where a period of them begins.
+        length: of a period.
+    """
+
+    start: int
+    stop: int
+    low: float
+    length: float
 
 
 class AbstractDomain(eqx.Module):
@@ -28,6 +43,11 @@ class AbstractDomain(eqx.Module):
     def inputs(self) -> tuple[Float[Array, " dim"], Float[Array, " dim"]] | None:
         """(centre, factors): a network is to see factors * (x - centre); None: x itself."""
         return None
+
+    @property
+    def circles(self) -> tuple[Circles, ...]:
+        """The periodic coordinates, in the order of their positions."""
+        return ()
 
     @property
     @abstractmethod

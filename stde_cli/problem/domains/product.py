@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from stde_cli.problem.domains.base import AbstractDomain
+from stde_cli.problem.domains.base import AbstractDomain, Circles
 from stde_cli.system.types import Point, Points, PRNGKey
 
 
@@ -21,6 +21,15 @@ class Product(AbstractDomain):
     @property
     def spread(self) -> Float[Array, " dim"]:
         return jnp.concatenate([jnp.broadcast_to(p.spread, (p.dim,)) for p in self.parts])
+
+    @property
+    def circles(self) -> tuple[Circles, ...]:
+        starts = np.cumsum([0, *(part.dim for part in self.parts)])
+        return tuple(
+            each._replace(start=int(start) + each.start, stop=int(start) + each.stop)
+            for start, part in zip(starts, self.parts, strict=False)
+            for each in part.circles
+        )
 
     @property
     def extent(self) -> Float[Array, "2 dim"]:

@@ -10,6 +10,7 @@ from stde_cli.problem.domains import AbstractDomain
 from stde_cli.problem.operators import AbstractOperator
 from stde_cli.problem.pdes.conditions import AbstractCondition
 from stde_cli.problem.pdes.evolution import Time
+from stde_cli.problem.tabulated import Samples
 from stde_cli.system.types import Derivatives, Point, Scalar, ScalarField
 
 
@@ -24,7 +25,8 @@ class AbstractPDE(eqx.Module):
     constraint: eqx.AbstractVar[AbstractConstraint]
     operators: eqx.AbstractVar[Mapping[str, AbstractOperator]]
     solution: eqx.AbstractVar[ScalarField | None]
-    """The exact solution where one is known. Used to measure errors, never to train."""
+    """The exact solution where one is known, or a table of it. It measures errors and never trains.
+    """
 
     @abstractmethod
     def lhs(self, x: Point, u: Scalar, derivatives: Derivatives) -> Scalar:
@@ -59,6 +61,11 @@ class AbstractPDE(eqx.Module):
     @property
     def time(self) -> Time | None:
         """What u is at one end of time, where the equation is one in time."""
+        return None
+
+    @property
+    def samples(self) -> Samples | None:
+        """Values of the solution at points alone, where it is known there and nowhere else."""
         return None
 
     @property

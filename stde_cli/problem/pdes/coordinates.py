@@ -6,13 +6,16 @@ from itertools import pairwise
 from typing import Any
 
 from stde_cli.expressions import Layout
-from stde_cli.problem.domains import AbstractDomain, Ball, Box, Gaussian
+from stde_cli.problem.domains import AbstractDomain, Ball, Box, Gaussian, Torus
 from stde_cli.system.errors import UsageError
 
 _KINDS = (
-    "[low, high], {ball: radius}, {box: [low, high]}, {gaussian: standard deviation}, "
-    "{diffusion: volatility}, {geometric: volatility} or {ornstein_uhlenbeck: volatility}"
+    "[low, high], {periodic: [low, high]}, {ball: radius}, {box: [low, high]}, "
+    "{gaussian: standard deviation}, {diffusion: volatility}, {geometric: volatility} or "
+    "{ornstein_uhlenbeck: volatility}"
 )
+PERIODIC = "periodic"
+"""The kind that is one coordinate where it has no `count`, and a family with one."""
 DIFFUSIONS = ("diffusion", "geometric", "ornstein_uhlenbeck")
 """Kinds whose points come from a process in time."""
 
@@ -24,10 +27,13 @@ def space(coordinates: Mapping[str, Any], dim: int) -> tuple[Layout, dict[str, A
     sized = False
     for name, spec in coordinates.items():
         key = f"pde.coordinates.{name}"
-        if isinstance(spec, Mapping):
+        if isinstance(spec, Mapping) and set(spec) == {PERIODIC}:
+            layout_parts.append(str(name))
+            parts[str(name)] = Torus(*_interval(f"{key}.{PERIODIC}", spec[PERIODIC]))
+        elif isinstance(spec, Mapping):
             kinds = dict(spec)
             count = kinds.pop("count", None)
-            sized |= count is None
+            sized |= count is None or count == dim
             count = dim if count is None else count
             if not isinstance(count, int) or count < 1:
                 raise UsageError(f"{key}.count", count, "must be a whole number of 1 or more")
@@ -44,8 +50,9 @@ def space(coordinates: Mapping[str, Any], dim: int) -> tuple[Layout, dict[str, A
 
 
 def check_within(where: str, value: float, domain: AbstractDomain) -> None:
-    assert isinstance(domain, Box)
-    (low,), (high,) = domain.lower, domain.upper
+    box = domain.box if isinstance(domain, Torus) else domain
+    assert isinstance(box, Box)
+    (low,), (high,) = box.lower, box.upper
     if not low <= value <= high:
         raise UsageError(where, value, f"lies outside the range [{low:g}, {high:g}]")
 
@@ -58,6 +65,8 @@ def _family(key: str, kinds: Mapping[str, Any], count: int) -> AbstractDomain:
             return Gaussian(count, float(std))
         case [("box", ends)]:
             return Box(_interval(f"{key}.box", ends), copies=count)
+        case [("periodic", ends)]:
+            return Torus(*_interval(f"{key}.{PERIODIC}", ends), copies=count)
     if any(kind in kinds for kind in DIFFUSIONS):
         # The whole space, as others see it; where points lie there goes with the time.
         return Gaussian(count)

@@ -193,7 +193,7 @@ def given_in_time(
     lift = node
     if settings.lift is not None:
         lift = parse(settings.lift, layout, parameters, where=f"{where}.lift")
-        _check_lift(where, lift, time, layout, parameters)
+        _check_lift(where, lift, time, layout, parts, parameters)
     smooth = not is_kinked(lift)
     if settings.hold == "hard" and not smooth:
         raise UsageError(f"{where}.hold", "hard", f"the value is not smooth: {_KINK}", _SOFT)
@@ -220,12 +220,18 @@ def _check_weights(where: str, entry: Text | Mapping[str, Any], *, hard: bool) -
 
 
 def _check_lift(
-    where: str, lift: Node, time: Time, layout: Layout, parameters: Mapping[str, Any]
+    where: str,
+    lift: Node,
+    time: Time,
+    layout: Layout,
+    parts: Mapping[str, AbstractDomain],
+    parameters: Mapping[str, Any],
 ) -> None:
     """Refuse a lift that is another function than the value at the time of the value."""
-    x = np.random.default_rng(0).standard_normal((_CHECKED, layout.dim))
-    x[:, time.position] = time.given
-    points, carried = jnp.asarray(x, float), Field(lift, layout, parameters)
+    low, high = jnp.concatenate([part.extent for part in parts.values()], axis=1)
+    shares = np.random.default_rng(0).uniform(size=(_CHECKED, layout.dim))
+    points = (low + (high - low) * shares).at[:, time.position].set(time.given)
+    carried = Field(lift, layout, parameters)
     wanted, found = (jax.vmap(field)(points) for field in (time.data, carried))
     difference = jnp.max(jnp.abs(wanted - found))
     if isinstance(difference, Tracer):

@@ -25,7 +25,9 @@ from stde_cli.problem.pdes.equation import Equation
 from stde_cli.problem.pdes.evolution import Time
 from stde_cli.problem.pdes.in_time import given_in_time, value_wanted
 from stde_cli.problem.pdes.known import known_value
+from stde_cli.problem.pdes.periodicity import check_periodic
 from stde_cli.problem.pdes.text_condition import TextCondition, condition_from
+from stde_cli.problem.tabulated import Samples, Tabulated
 from stde_cli.system.errors import UsageError
 from stde_cli.system.types import Derivatives, Point, PRNGKey, Scalar, ScalarField, Text
 
@@ -37,15 +39,18 @@ class Symbolic(AbstractPDE):
         dim: how many coordinates the family has; where each has a name, or the family a `count`,
             the number of all, which a configuration without `dim` counts.
         coordinates: a name and what it ranges over, in the order of a point's entries: [low, high]
-            for one coordinate; {ball: radius}, {box: [low, high]} or {gaussian: std} for a family
-            x1, x2, ..., of `dim` members or of as many as its `count` says. {diffusion: volatility}
+            for one coordinate, {periodic: [low, high]} for one whose ends are the same point, with
+            a `count` for a family of them; {ball: radius}, {box: [low, high]} or {gaussian: std}
+            for a family x1, x2, ..., of `dim` members or of its `count`. {diffusion: volatility}
             and {geometric: volatility, drift: number} are the whole space, with points where a
             Brownian motion or a geometric one comes that leaves `value_at`, or `from`, at its time.
         residual: the equation, as text that is zero where u solves it. A term - f stands for the
             source.
         parameters: numbers, lists and matrices by name.
         source: f, where it is known as text. Otherwise it is derived from the solution.
-        solution: the exact solution, where one is known.
+        solution: the exact solution, where one is known; or a table of it. In a file also
+            {spectral: {}}, {spectral: {error: 1e-8}}, found by Fourier modes, for an equation in t
+            and one periodic coordinate; or {file: reference.npz} of your own data.
         constraint: a text that vanishes where u is known; u = lift + constraint * network.
         lift: a text with the known values of u; 0 without it.
         initial: what u is at the lower end of t's range, as text, or {value: text, hold: hard or
@@ -77,6 +82,7 @@ class Symbolic(AbstractPDE):
     parameters: dict[str, Any]
     in_time: Time | None
     wanted: Float[Array, " dim"] | None
+    known_samples: Samples | None
     given_reference: float | None = eqx.field(static=True)
     manufactured: bool = eqx.field(static=True)
 
@@ -88,7 +94,7 @@ class Symbolic(AbstractPDE):
         residual: Text,
         parameters: Mapping[str, Any] | None = None,
         source: Text | None = None,
-        solution: Text | None = None,
+        solution: Text | Mapping[str, Any] | Tabulated | Samples | None = None,
         constraint: Text | None = None,
         lift: Text | None = None,
         initial: Text | Mapping[str, Any] | None = None,
@@ -122,12 +128,23 @@ class Symbolic(AbstractPDE):
             raise fault(str(residual), where, 0, "the residual does not depend on u")
         self.operators = self.equation.operators
         self.given_source = field(node_of("source", source))
-        self.solution = field(node_of("solution", solution))
+        self.solution, self.known_samples = None, None
+        match solution:
+            case Samples():
+                self.known_samples = solution
+            case Tabulated():
+                self.solution = solution
+            case Mapping():
+                why = "is computed or read by the commands"
+                raise UsageError("pde.solution", dict(solution), why, "give a text, or a table")
+            case _:
+                self.solution = field(node_of("solution", solution))
         self.manufactured = without is not None and source is None
-        if self.manufactured and solution is None:
+        if self.manufactured and not isinstance(self.solution, Field):
             raise UsageError(where, None, "it holds f", "give pde.source, or pde.solution")
         if without is None and source is not None:
             raise UsageError("pde.source", source, "the residual has no - f", "add it there")
+        apart = Product(*parts.values()) if len(parts) > 1 else next(iter(parts.values()))
         given = given_in_time(initial, terminal, layout, parts, values)
         vanishing, lifted = node_of("constraint", constraint), node_of("lift", lift)
         if given is not None and given.hard:
@@ -136,15 +153,20 @@ class Symbolic(AbstractPDE):
                 raise UsageError("pde.lift", lift, why, f"leave one out, or {given.where} soft")
             lifted, factor = given.lift, given.vanishing(layout)
             vanishing = factor if vanishing is None else multiply((factor, vanishing))
-        vanishes = field(vanishing)
+        vanishes, carried = field(vanishing), field(lifted)
+        if given is not None and not given.hard:
+            check_periodic(given.where, given.time.data, layout, apart)
+        lifts = "pde.lift" if given is None or not given.hard else given.where
+        for where, held in (("pde.constraint", vanishes), (lifts, carried)):
+            if held is not None:
+                check_periodic(where, held, layout, apart, slopes=True)
         self.constraint = Unconstrained() if vanishes is None else VanishWhere(vanishes)
-        self.known_values = field(lifted)
+        self.known_values = carried
         self.in_time = None if given is None else given.time
         self.given_reference = known_value(
             reference, {"dim": dim, **(value_at or {})}, parameters or {}
         )
         self.wanted = value_wanted(value_at, layout, parts, values)
-        apart = Product(*parts.values()) if len(parts) > 1 else next(iter(parts.values()))
         self.domain = (
             diffusing(coordinates, layout, parts, values, value_at, self.wanted, self.in_time)
             or apart
@@ -166,13 +188,17 @@ class Symbolic(AbstractPDE):
         if self.given_source is not None:
             return self.given_source(x)
         if self.manufactured:
-            assert self.solution is not None
+            assert isinstance(self.solution, Field)
             return self.equation.of(self.solution, x)
         return jnp.zeros((), x.dtype)
 
     @property
     def layout(self) -> Layout:
         return self.equation.layout
+
+    @property
+    def samples(self) -> Samples | None:
+        return self.known_samples
 
     @property
     def lift(self) -> ScalarField | None:

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 
 from stde_cli.expressions import Layout, fault, parse
-from stde_cli.problem.domains import AbstractDomain, Gaussian, Product
+from stde_cli.problem.domains import AbstractDomain, Gaussian, Product, Torus
 from stde_cli.problem.operators import AbstractOperator
 from stde_cli.problem.pdes.conditions import AbstractCondition
 from stde_cli.problem.pdes.coordinates import check_within, is_number, is_positive
@@ -57,6 +57,10 @@ class TextCondition(AbstractCondition):
             if value == "boundary":
                 if isinstance(parts[name], Gaussian):
                     raise UsageError(f"{where}.at.{name}", value, "the whole space has none")
+                if isinstance(parts[name], Torus):
+                    why = "a periodic coordinate has none"
+                    mend = "leave the condition out: u and its derivatives are periodic as they are"
+                    raise UsageError(f"{where}.at.{name}", value, why, mend)
                 faces.append(list(parts).index(name))
             elif name in layout.names and is_number(value):
                 check_within(f"{where}.at.{name}", float(value), parts[name])

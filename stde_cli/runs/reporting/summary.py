@@ -19,6 +19,8 @@ _ROWS = (
     ("relative L1 error", "rel_l1_error"),
     ("relative L2 error", "rel_l2_error"),
     ("trivial baseline, L2", "trivial_rel_l2_error"),
+    ("errors are against", "errors_against"),
+    ("which is known to", "solution_error"),
     ("residual, root mean square", "residual_rms"),
     ("steps a second", "steps_per_second"),
     ("compile, seconds", "compile_seconds"),
@@ -74,6 +76,9 @@ def verdict(summary: Summary) -> str:
         return f"At the wanted point the relative error is {summary.rel_error_at_point:.2e}."
     if error is None or trivial is None:
         return "No exact solution is known: judge the run by its residual."
+    if summary.solution_error is not None and error <= summary.solution_error:
+        known = f"{summary.errors_against} is known to {summary.solution_error:.1e}"
+        return f"The error is too small to be measured: {known}."
     if error < trivial:
         return f"The error is {trivial / error:.3g} times below the trivial baseline."
     return (

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, Int
 
 from stde_cli.ansatz.hard_constraint import Zero
 from stde_cli.ansatz.networks import OfFeatures
-from stde_cli.ansatz.random_features import Drawn, RandomFeatures
+from stde_cli.ansatz.periodic import Embedding
+from stde_cli.ansatz.random_features import Drawn, PeriodicFeatures, RandomFeatures
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.problem.pdes import AbstractPDE
@@ -31,24 +32,36 @@ Scales: TypeAlias = Float[Array, " groups"]
 
 
 class Inputs(eqx.Module):
-    """What features see of a point: its coordinates, or functions of it."""
+    """What features see of a point: its coordinates, with sines and cosines in place of those that
+    are periodic, or functions of it."""
 
     of: OfFeatures | None
+    embedding: Embedding | None
     pde: AbstractPDE
     family: range = eqx.field(static=True)
     """Inputs of which a feature may see a few only; their scale is one."""
+    inputs_each: int = eqx.field(static=True)
+    """How many of these belong to one coordinate, and are seen together."""
     groups: tuple[int, ...] = eqx.field(static=True)
     """The number of each input's group."""
 
     def __init__(self, pde: AbstractPDE, of: list[str | int | float] | None, *, key: PRNGKey):
-        self.pde = pde
+        self.pde, self.of, self.embedding, self.inputs_each = pde, None, None, 1
         if of is None:
-            self.of, self.family = None, pde.layout.family_range
-            others = sorted(set(range(pde.domain.dim)) - set(self.family))
-            self.groups = tuple(
-                len(others) if position in self.family else others.index(position)
+            family = pde.layout.family_range
+            others = sorted(set(range(pde.domain.dim)) - set(family))
+            groups = [
+                len(others) if position in family else others.index(position)
                 for position in range(pde.domain.dim)
-            )
+            ]
+            self.family, self.groups = family, tuple(groups)
+            if pde.domain.circles:
+                # The sine and the cosine of one coordinate have its scale.
+                self.embedding = Embedding(pde.domain)
+                self.family = self.embedding.seen(family)
+                self.inputs_each = len(self.family) // max(1, len(family)) or 1
+                owners = self.embedding.owners
+                self.groups = tuple(groups[owner] for owner in owners)
         else:
             fields = tuple(pde.field(text, where=f"start.of[{k}]") for k, text in enumerate(of))
             self.of = OfFeatures(fields, lambda dim, key: Zero(), pde.domain, key=key)
@@ -61,10 +74,27 @@ class Inputs(eqx.Module):
         spread: Float[Array, ...] | float = domain.spread
         if self.of is not None:
             centres, spread = jax.vmap(self.of.arguments)(centres), 1.0
-        return Drawn(centres, spread, family=self.family, together=together, key=draw_key)
+        elif self.embedding is not None:
+            centres, spread = jax.vmap(self.embedding)(centres), self.embedding.spread(spread)
+        return Drawn(
+            centres,
+            spread,
+            family=self.family,
+            together=together,
+            inputs_each=self.inputs_each,
+            key=draw_key,
+        )
+
+    @property
+    def numbers_together(self) -> list[int]:
+        """How many coordinates of a family a feature may see, by `Choice`."""
+        count = len(self.family) // self.inputs_each
+        return sorted({min(n, count) for n in (*_TOGETHER, count)})
 
     def field(self, features: RandomFeatures) -> KnowsLaplacian:
         """The features as a function of the point."""
+        if self.embedding is not None:
+            return PeriodicFeatures(features, self.embedding)
         if self.of is None:
             return features
         return eqx.tree_at(lambda of: of.network, self.of, features)
@@ -94,7 +124,7 @@ class Fits(eqx.Module):
         self.inputs = inputs
         points = int(_POINTS_PER_FEATURE * features), int(_CONDITION_POINTS_PER_FEATURE * features)
         self.equations = Equations(residual, units, points, _HELD_OUT, key=points_key)
-        drawn = [inputs.draw(features, n, key=draw_key) for n in numbers_together(inputs.family)]
+        drawn = [inputs.draw(features, n, key=draw_key) for n in inputs.numbers_together]
         self.drawn = jax.tree.map(lambda *each: jnp.stack(each), *drawn)
 
     def __call__(
@@ -113,8 +143,3 @@ class Fits(eqx.Module):
             rounds=rounds,
         )
         return score, with_factors(factors)
-
-
-def numbers_together(family: range) -> list[int]:
-    """How many coordinates of a family a feature may see, by `Choice`."""
-    return sorted({min(n, len(family)) for n in (*_TOGETHER, len(family))})

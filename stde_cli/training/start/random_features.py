@@ -14,7 +14,7 @@ from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.system.ranges import Count, Positive
 from stde_cli.system.types import PRNGKey, Scalar
 from stde_cli.training.start.base import AbstractStart, Start, with_units
-from stde_cli.training.start.feature_fits import Choice, Fits, Inputs, Scales, numbers_together
+from stde_cli.training.start.feature_fits import Choice, Fits, Inputs, Scales
 from stde_cli.training.start.misfit import Misfit
 from stde_cli.training.start.trivial import FromTrivialSolution
 
@@ -97,7 +97,7 @@ class _Search(NamedTuple):
 
 def _found(fits: Fits, rounds: int) -> tuple[Choice, Scales]:
     """By trial: a coarse grid of one scale for all inputs, then one group at a time."""
-    numbers = len(numbers_together(fits.inputs.family))
+    numbers = len(fits.inputs.numbers_together)
     groups = 1 + max(fits.inputs.groups)
     grid = [(n, scale) for n in range(numbers) for scale in np.log2(_FIRST_SCALES)]
     first_together = jnp.array([n for n, _ in grid], jnp.int32)
