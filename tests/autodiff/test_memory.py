@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 
 from stde_cli.ansatz.hard_constraint import HardConstraint, without_network
+from stde_cli.ansatz.periodic import Embedded, Embedding
 from stde_cli.autodiff.directions import AbstractSampler, Dense, Stratified
 from stde_cli.autodiff.restriction import restrict
 from stde_cli.autodiff.taylor import value_and_trace
 from stde_cli.estimators import STDE
 from stde_cli.expressions import Field, Layout
 from stde_cli.problem.constraints import VanishWhere
+from stde_cli.problem.domains import Torus
 from stde_cli.problem.operators import (
     AbstractOperator,
     Divergence,
@@ -85,11 +87,19 @@ def network(dim: int) -> ScalarField:
     return random_network(dim, width=3, depth=2)
 
 
+def periodic(dim: int) -> ScalarField:
+    embedding = Embedding(Torus(0.0, 1.0, copies=dim))
+    return Embedded(random_network(embedding.inputs, width=3, depth=2), embedding)
+
+
 FIELDS: dict[str, Callable[[int], ScalarField]] = {
     "network": network,
     "ansatz": ansatz,
     "start": start,
+    "periodic": periodic,
 }
+PERIODIC = {(operator, "stratified") for operator in ("laplacian", "biharmonic", "third")}
+"""Where periodic coordinates are not moved as a whole."""
 
 
 @pytest.mark.parametrize(
@@ -97,7 +107,9 @@ FIELDS: dict[str, Callable[[int], ScalarField]] = {
     [
         pytest.param(*row, marks=[] if row in QUICK else pytest.mark.slow)
         for row in product(OPERATORS, SAMPLERS, FIELDS)
-        if HELD.get(row[0]) != row[1] and not (row[0] in MATRICES and row[2] != "network")
+        if HELD.get(row[0]) != row[1]
+        and not (row[0] in MATRICES and row[2] != "network")
+        and (row[2] != "periodic" or row[:2] in PERIODIC)
     ],
 )
 def test_memory_does_not_grow_with_directions(operator: str, sampler: str, field: str) -> None:
