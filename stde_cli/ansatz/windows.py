@@ -1,4 +1,6 @@
-"""Sums over windows of neighbouring coordinates of small polynomials, with a readout per position.
+"""Sums over windows of coordinates of small polynomials, with a readout per position.
+
+Neighbours are in a window, or those that are told.
 
 What a fully connected network of fixed width cannot hold in many dimensions: a function that is
 near a sum of terms in a few neighbours each has a quadratic part of rank dim, a network of width h
@@ -9,7 +11,7 @@ from collections.abc import Sequence
 from functools import reduce
 from itertools import combinations_with_replacement
 from math import factorial, perm, prod
-from operator import mul
+from operator import add, mul
 from typing import TypeAlias
 
 import equinox as eqx
@@ -18,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from stde_cli.ansatz.partners import Partners
 from stde_cli.autodiff.directions import AbstractDirections
 from stde_cli.autodiff.restriction import sum_in_blocks
 from stde_cli.problem.operators import Triple
@@ -40,6 +43,8 @@ class WindowPolynomials(eqx.Module):
     that hangs over the end of the family holds zeros there. O(dim) numbers; the value, the gradient
     and the Laplacian each cost O(dim).
 
+    With `partners` window m holds x_m and its partners, of which there are `window` - 1 at most.
+
     Raises:
         ValueError: the window holds no coordinate.
     """
@@ -52,12 +57,21 @@ class WindowPolynomials(eqx.Module):
     """Positions of the family: from the first to before the second."""
     window: int = eqx.field(static=True)
     degree: int = eqx.field(static=True)
+    partners: Partners | None
 
-    def __init__(self, family: range, *, single: Sequence[int] = (), window: int, degree: int):
+    def __init__(
+        self,
+        family: range,
+        *,
+        single: Sequence[int] = (),
+        window: int,
+        degree: int,
+        partners: Partners | None = None,
+    ):
         if window < 1:
             raise ValueError(f"a window of {window} coordinates is empty")
         self.single, self.family = tuple(single), (family.start, family.stop)
-        self.window, self.degree = window, degree
+        self.window, self.degree, self.partners = window, degree, partners
         shared, windowed = self._terms()
         self.shared = jnp.zeros(len(shared))
         self.readout = jnp.zeros((len(windowed) if len(family) else 0, len(family)))
@@ -80,7 +94,7 @@ class WindowPolynomials(eqx.Module):
         else:
             numbers, share = touched
             family = jnp.pad(x[start:stop], (0, self.window))
-            members = [family[numbers + offset] for offset in range(self.window)]
+            members = [family[self._member(numbers, k)] for k in range(self.window)]
             rows = numbers, members, (self.readout[:, numbers] * share).T
         pulls = [directions.at(jnp.array([position]))[:, 0] for position in self.single]
         still = self._of_singles(everywhere)
@@ -94,8 +108,9 @@ class WindowPolynomials(eqx.Module):
                 shift = [jnp.broadcast_to(t, numbers.shape) for t in single]
                 for offset in range(self.window):
                     # What hangs over the end of the family stays zero, whatever comes after it.
-                    inside = counted & (numbers + offset < stop - start)
-                    shift.append(s @ (directions.at(start + numbers + offset) * inside))
+                    member = self._member(numbers, offset)
+                    inside = counted & (member < stop - start)
+                    shift.append(s @ (directions.at(start + member) * inside))
                 return _polynomial(coefficients, jnp.stack(shift))
 
             terms = (c * _monomial(orders, single) for orders, c in still.items())
@@ -114,17 +129,20 @@ class WindowPolynomials(eqx.Module):
                 laplacian = laplacian + curvature[0] + jnp.sum(curvature[1])
         members = np.arange(start, stop)
         asked = jnp.asarray((members >= over.start) & (members < over.stop), x.dtype)
-        slopes = jnp.zeros_like(windows)
+        slopes = []
         for offset in range(min(self.window, stop - start)):
-            # Entry m is the derivative of window m in its coordinate m + offset.
-            kept = stop - start - offset
+            # Entry m is the derivative of window m in its coordinate at this offset.
             slope, curvature = (
                 self._windows(variables, self.readout, self._pure(len(self.single) + offset, order))
                 for order in (1, 2)
             )
-            slopes = slopes + jnp.pad(slope[:kept], (offset, 0))
-            laplacian = laplacian + curvature[:kept] @ asked[offset:]
-        gradient = gradient.at[start:stop].set(slopes)
+            slopes.append(slope)
+            if self.partners is None:
+                laplacian = laplacian + curvature[: stop - start - offset] @ asked[offset:]
+            else:
+                member = self._member(jnp.arange(stop - start), offset)
+                laplacian = laplacian + curvature @ _taken(jnp.pad(asked, (0, 1)), member)
+        gradient = gradient.at[start:stop].set(self._gathered(slopes))
         return value, gradient[over.start : over.stop], laplacian
 
     @property
@@ -134,6 +152,25 @@ class WindowPolynomials(eqx.Module):
         windowed = windowed[: len(self.readout)]
         return jnp.array([*map(sum, shared)], int), jnp.array([*map(sum, windowed)], int)
 
+    def _member(self, numbers: Int[Array, " windows"], offset: int) -> Int[Array, " windows"]:
+        """The coordinate at that offset in windows of these numbers; those beyond: none."""
+        if self.partners is None or not offset:
+            return numbers + offset
+        return self.partners.members[numbers, offset - 1]
+
+    def _gathered(self, slopes: list[Float[Array, " family"]]) -> Float[Array, " family"]:
+        """By coordinate what is given by window, for the coordinate at each offset of it."""
+        if not slopes:
+            return jnp.zeros(self.family[1] - self.family[0], self.readout.dtype)
+        if self.partners is None:
+            count = len(slopes[0])
+            moved = (jnp.pad(s[: count - k], (k, 0)) for k, s in enumerate(slopes))
+            return reduce(add, moved)
+        # None is the last one, whose slope is zero.
+        others = jnp.concatenate([*slopes[1:], jnp.zeros_like(slopes[0][:1])])
+        held = (_taken(others, numbers) for numbers in self.partners.holders.T)
+        return reduce(add, held, slopes[0])
+
     def _touched_windows(
         self, directions: AbstractDirections
     ) -> tuple[Int[Array, " touched"], Float[Array, " touched"]] | None:
@@ -142,10 +179,21 @@ class WindowPolynomials(eqx.Module):
         None where they are not fewer than all.
         """
         start, stop = self.family
-        moved = directions.moved
-        if moved is None or moved.size * self.window >= stop - start:
+        moved, partners = directions.moved, self.partners
+        each = self.window if partners is None else 1 + partners.holders.shape[1]
+        if moved is None or moved.size * each >= stop - start:
             return None
-        numbers = (moved[:, None] - start - jnp.arange(self.window)).reshape(-1)
+        own = moved[:, None] - start
+        if partners is None:
+            numbers = own - jnp.arange(self.window)
+        else:
+            held = partners.holders.at[own[:, 0]].get(
+                mode="fill", fill_value=partners.members.size, wrap_negative_indices=False
+            )
+            # Of a single coordinate, and of one that nobody holds, none.
+            elsewhere = jnp.where(held < partners.members.size, held % (stop - start), -1)
+            numbers = jnp.concatenate([own, elsewhere], axis=1)
+        numbers = numbers.reshape(-1)
         times = jnp.sum(numbers[:, None] == numbers[None, :], axis=1)
         share = ((numbers >= 0) & (numbers < stop - start)) / times
         return jnp.clip(numbers, 0, stop - start - 1), share.astype(self.readout.dtype)
@@ -214,7 +262,11 @@ class WindowPolynomials(eqx.Module):
         """What the terms are of: the single coordinates, and the family moved by each offset."""
         family = jnp.pad(x[slice(*self.family)], (0, self.window - 1))
         count = self.family[1] - self.family[0]
-        moved = [family[offset : offset + count] for offset in range(self.window)]
+        if self.partners is None:
+            moved = [family[offset : offset + count] for offset in range(self.window)]
+        else:
+            others = [_taken(family, numbers) for numbers in self.partners.members.T]
+            moved = [family[:count], *others]
         return [*(x[position] for position in self.single), *moved]
 
     def _sums(
@@ -240,6 +292,11 @@ class WindowPolynomials(eqx.Module):
             for c, term in zip(readout, self._terms()[1], strict=False)
         ]
         return sum(parts, jnp.zeros(readout.shape[1], readout.dtype))
+
+
+def _taken(values: Float[Array, " n"], numbers: Int[Array, " m"]) -> Float[Array, " m"]:
+    """Those of these numbers, which are all there: nothing is compared or filled in."""
+    return values.at[numbers].get(mode="promise_in_bounds")
 
 
 def _polynomial(

@@ -55,6 +55,7 @@ from stde_cli.training.events import (
     Stop,
     next_event,
 )
+from stde_cli.training.start import told
 from stde_cli.training.state import parameter_count
 
 
@@ -194,6 +195,8 @@ def _run(
                 ready = won.ready
                 summary.chosen, summary.candidates = won.name, won.left
             summary.compile_seconds = ready.compile_seconds
+            if state is None and (line := told(ready.state.ansatz.guess)):
+                console.line(line)
             if extended:
                 run.asked.unlink(missing_ok=True)
                 run.write_config(OmegaConf.to_yaml(settings))

@@ -4,11 +4,13 @@ from itertools import product
 from math import comb, prod
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stde_cli.ansatz.partners import of_cliques
 from stde_cli.ansatz.windows import WindowPolynomials
 from stde_cli.autodiff.directions import DenseDirections
 from stde_cli.system.prng import make_key
@@ -24,12 +26,32 @@ CASES: dict[str, dict[str, Any]] = {
     "longer than the family": {"family": range(2, 4), "single": (0,), "window": 4, "degree": 3},
     "without a family": {"family": range(0), "single": (0, 3), "window": 2, "degree": 3},
     "degree 0": {"family": range(1, 6), "single": (0,), "window": 2, "degree": 0},
+    "partners": {
+        "family": range(1, 6),
+        "single": (0,),
+        "window": 3,
+        "degree": 3,
+        "partners": of_cliques(5, [(0, 3), (3, 1, 2), (4, 1)]),
+    },
+    "pairs of partners": {
+        "family": range(6),
+        "window": 2,
+        "degree": 2,
+        "partners": of_cliques(6, [(0, 3), (2, 5)]),
+    },
     "nothing": {"family": range(0), "window": 1, "degree": 0},
 }
 
 
 def empty(name: str) -> WindowPolynomials:
     return WindowPolynomials(**CASES[name])
+
+
+def with_noise(name: str) -> WindowPolynomials:
+    polynomials = filled(lambda: empty(name))
+    if polynomials.partners is None:
+        return polynomials
+    return eqx.tree_at(lambda p: p.partners, polynomials, CASES[name]["partners"])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -40,12 +62,15 @@ def test_every_monomial_of_every_window_occurs_once(name: str, float64: None) ->
     expected = set()
     for m in (None, *family):
         members = [] if m is None else [k for k in range(m, m + window) if k in family]
+        if m is not None and "partners" in case:
+            others = case["partners"].members[m - family.start]
+            members = [m, *(family.start + int(k) for k in others if k < len(family))]
         variables = [*single, *members]
         for powers in product(range(case["degree"] + 1), repeat=len(variables)):
             if 1 <= sum(powers) <= case["degree"]:
                 expected.add(prod(PRIMES[k] ** p for k, p in zip(variables, powers, strict=True)))
     polynomials = empty(name)
-    monomials = jax.jit(jax.grad(lambda p: p(x)))(polynomials)
+    monomials = eqx.filter_jit(eqx.filter_grad(lambda p: p(x)))(polynomials)
     found = [int(c) for c in (*monomials.shared, *monomials.readout.ravel()) if c != 0]
     assert sorted(found) == sorted(expected)
 
@@ -71,7 +96,7 @@ def test_the_number_of_terms(single: tuple[int, ...], window: int, degree: int) 
 
 @pytest.mark.parametrize("name", CASES)
 def test_derivatives_are_those_of_the_value(name: str, float64: None) -> None:
-    polynomials, x = filled(lambda: empty(name)), point_inside(DIM)
+    polynomials, x = with_noise(name), point_inside(DIM)
     spans = [range(DIM), range(1, DIM), range(2, 4), range(1)]
 
     def both(x):
@@ -100,7 +125,7 @@ DIRECTIONS = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_restriction_is_the_value_on_the_span(name: str, float64: None) -> None:
-    polynomials, x = filled(lambda: empty(name)), point_inside(DIM)
+    polynomials, x = with_noise(name), point_inside(DIM)
     made = {directions: make() for directions, make in DIRECTIONS.items()}
 
     def both(steps):

@@ -138,6 +138,17 @@ SOLVE = [
     ),
     ("start=least_squares start.window=99", ["start.window=99", "exceed 20"]),
     ("start.window=3", ["start.window", "start=least_squares has it"]),
+    ("start=least_squares start.interactions=all", ["start.interactions=all", "found"]),
+    ("start=least_squares start.interactions=[[]]", ["start.interactions[0]", "1 or more"]),
+    (
+        "start=least_squares start.interactions=[[1,2.5]]",
+        ["start.interactions=[[1, 2.5]]", "whole number"],
+    ),
+    ("start=least_squares start.interactions=[[1,1001]]", ["interactions[0][1]=1001", "1 to 1000"]),
+    (
+        "start=least_squares start.interactions=[[1,x1]]",
+        ["start.interactions[0]", "x1 occurs twice"],
+    ),
     ("start=least_squares start.windo=3", ["start.windo", "did you mean start.window"]),
     ("network.depth=5000", ["network.depth=5000", "exceed 200"]),
     ("dim=1000000000", ["dim=1000000000", "400.0 GB"]),

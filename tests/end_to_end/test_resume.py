@@ -175,14 +175,15 @@ def test_a_run_that_turns_non_finite_stops_and_keeps_the_last_good_state(tmp_pat
 def test_a_run_from_least_squares_resumes_to_the_same_bits(tmp_path: Path) -> None:
     """Start and network with all their parts; and its values can be asked for."""
     parts = (
-        *("start=least_squares", "start.window=1", "start.degree=1", "start.rounds=1"),
+        *("start=least_squares", "start.window=2", "start.degree=2", "start.rounds=1"),
         *("network=additive_mlp", "network.window=1", "network.degree=1"),
     )
     small = ("dim=5", "steps=4", "checkpoint.every=2", "network.width=4", "evaluation.points=10")
     stde("solve", *small, *parts, "estimator.batch=2", "run_dir=run", cwd=tmp_path).check()
     run = tmp_path / "run"
     whole = read_arrays(run)
-    assert {"ansatz.guess.powers", "ansatz.guess.polynomials.readout", "units.loss"} <= set(whole)
+    guess = ("powers", "polynomials.readout", "polynomials.partners.members")
+    assert {"units.loss", *(f"ansatz.guess.{name}" for name in guess)} <= set(whole)
     # As if it had been stopped after two steps.
     shutil.rmtree(run / "checkpoints" / "4")
     summary = json.loads((run / "summary.json").read_text())

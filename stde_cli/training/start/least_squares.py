@@ -1,12 +1,14 @@
-from typing import TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from annotated_types import MinLen
 from jax import lax
 from jaxtyping import Array, Int, PyTree
 
 from stde_cli.ansatz.guess import Guess
+from stde_cli.ansatz.partners import Partners
 from stde_cli.ansatz.windows import WindowPolynomials
 from stde_cli.estimators import Exact
 from stde_cli.objective.sampled_residual import SampledResidual
@@ -16,6 +18,7 @@ from stde_cli.system.ranges import Count, Degree, Window
 from stde_cli.system.types import PRNGKey, Scalar
 from stde_cli.training.least_squares import gauss_newton
 from stde_cli.training.start.base import AbstractStart, Start, with_units
+from stde_cli.training.start.interactions import found, listed
 from stde_cli.training.start.misfit import Misfit
 from stde_cli.training.start.trivial import FromTrivialSolution
 
@@ -27,30 +30,40 @@ _PLENTY = 4
 _POINTS_PER_TERM = 2
 """Each point has a gradient component for every position, to tell a position's terms apart."""
 
+Interactions: TypeAlias = (
+    Literal["found", "neighbours"]
+    | Annotated[list[Annotated[list[int | str], MinLen(1)]], MinLen(1)]
+)
 _Coefficients: TypeAlias = tuple[Array, Array, Array]
 """A guess's: of the radial part, of the shared terms and of the windows'."""
 
 
 class FromLeastSquares(AbstractStart):
-    """Start at the guess whose residual is least: radial part, and polynomials of neighbours.
+    """Start at the guess whose residual is least: radial part, and polynomials of few coordinates.
 
     From the trivial solution, by `rounds` Gauss-Newton steps in the guess's coefficients, on the
     residual and its gradient, each at fresh points. A step counts where it lowers the residual at
     other points. The network's unit and that of the loss are what is then left.
 
     Args:
-        window: neighbouring coordinates in a polynomial.
+        window: coordinates in a polynomial, at most; as many as are listed where `interactions` is
+            a list.
         degree: of the polynomials, lower where there is no room for points to tell their terms
             apart; with 0 the radial part alone is fitted.
         rounds: Gauss-Newton steps; an equation that is linear in u needs more than one only
             because each sees other points.
         iterations: of conjugate gradients in each, at most.
+        interactions: which coordinates are together in a polynomial: "neighbours", those that are
+            "found" to be so in what the equation gives, or lists of numbers (from 1) or names.
+            What is found is for equations whose operators are exact without sampling; of others,
+            and where few pairs do not explain the equation, neighbours are taken.
     """
 
     window: Window = 3
     degree: Degree = 3
     rounds: Count = 4
     iterations: Count = 40
+    interactions: Interactions = "neighbours"
 
     def __check_init__(self) -> None:
         for name, least in (("window", 1), ("degree", 0), ("rounds", 1), ("iterations", 1)):
@@ -59,13 +72,14 @@ class FromLeastSquares(AbstractStart):
 
     def __call__(self, residual: SampledResidual, points: int, *, key: PRNGKey) -> Start:
         pde = residual.pde
-        first_key, rounds_key = jax.random.split(key)
+        first_key, rounds_key, interactions_key = jax.random.split(key, 3)
         first = FromTrivialSolution()(residual, points, key=first_key)
         assert isinstance(first.guess, Guess)
         if _is_exact_in_one_pass(pde):
             residual = SampledResidual(pde, Exact())
         fitted = max(_FEWEST_POINTS, min(_MOST_POINTS, _NUMBERS // pde.domain.dim))
-        guess = Guess(first.guess.powers, pde.constraint, self._polynomials(pde, fitted))
+        polynomials = self._polynomials(pde, fitted, key=interactions_key)
+        guess = Guess(first.guess.powers, pde.constraint, polynomials)
         misfit = Misfit(residual, first.units)
         keys = jax.random.split(rounds_key, self.rounds + 1)
 
@@ -82,20 +96,31 @@ class FromLeastSquares(AbstractStart):
 
         return with_units(residuals, guess, first)
 
-    def _polynomials(self, pde: AbstractPDE, points: int) -> WindowPolynomials:
+    def _polynomials(self, pde: AbstractPDE, points: int, *, key: PRNGKey) -> WindowPolynomials:
         """Of the highest degree, up to that asked for, whose terms the points can tell apart."""
         layout = pde.layout
+        partners = self._partners(pde, key=key)
         degree = self.degree
         while True:
             polynomials = WindowPolynomials(
                 layout.family_range,
                 single=tuple(layout.names.values()),
-                window=self.window,
+                window=self.window if partners is None else 1 + partners.members.shape[1],
                 degree=degree,
+                partners=partners,
             )
             if degree <= 1 or _POINTS_PER_TERM * len(polynomials.readout) <= points:
                 return polynomials
             degree -= 1
+
+    def _partners(self, pde: AbstractPDE, *, key: PRNGKey) -> Partners | None:
+        """None: neighbours, or nothing to tell apart."""
+        if not isinstance(self.interactions, str):
+            return listed(self.interactions, pde.layout)
+        together = self.window >= len(pde.layout.family_range)
+        if self.interactions == "neighbours" or self.window == 1 or self.degree < 2 or together:
+            return None
+        return found(pde, self.window - 1, key=key) if _is_exact_in_one_pass(pde) else None
 
 
 def _is_exact_in_one_pass(pde: AbstractPDE) -> bool:
