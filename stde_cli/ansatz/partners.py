@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 
@@ -33,10 +34,10 @@ class Partners(eqx.Module):
 
 def neighbours(family: int, others: int) -> Partners:
     """Row m holds m + 1, ..., m + others, as far as the family goes."""
-    rows, places = np.arange(family), np.arange(others)
-    members = np.minimum(rows[:, None] + 1 + places, family)
+    rows, places = jnp.arange(family), jnp.arange(others)
+    members = jnp.minimum(rows[:, None] + 1 + places, family)
     before = rows[:, None] - 1 - places
-    holders = np.where(before >= 0, places * family + before, others * family)
+    holders = jnp.where(before >= 0, places * family + before, others * family)
     return _given(members, holders)
 
 
@@ -75,6 +76,6 @@ def of_cliques(family: int, cliques: Sequence[Collection[int]]) -> Partners:
     return _given(members, holders)
 
 
-def _given(members: np.ndarray, holders: np.ndarray) -> Partners:
+def _given(members: ArrayLike, holders: ArrayLike) -> Partners:
     tables = (jnp.asarray(table, jnp.int32) for table in (members, holders))
     return Partners(*tables, explained=jnp.ones(()), low_rank=jnp.zeros(()))

@@ -38,18 +38,23 @@ _BUCKETS = 16
 _BASE = 8
 """Digits are below that: the larger, the fewer products, and the less noise they stand."""
 _WHOLE = 0.4
+"""How near a ratio is to a digit."""
 _VOTES = 2
+"""How often a pair is named at least, from both sides together."""
 _MOST = 8
 """Partners of a coordinate."""
 _RANK, _ITERATIONS, _CLEAR = 4, 3, 2.0
 """Singular values that many times the first beyond the rank are no sparse matrix's."""
 _ROUNDING = 2e-3
+"""Of the mean square of the products, what is left where all is of low rank."""
 _ENOUGH = 0.5
 """Of the mean square of the products, which pairs must explain: otherwise there are none."""
 _WEAK, _STRONG = 0.01, 0.1
+"""Of the usual strength: below the first pairs are left out, below the second they come last."""
 _NEAR = 0.9
 """Of the pairs, when they count as those of neighbours."""
 _FEW = 0.02
+"""Of coordinates that take what they can where none can take all."""
 _FEWEST_ROUNDS, _OPERATIONS = 200, 30_000_000
 _AT_ONCE = 256
 
@@ -224,9 +229,9 @@ def _digits(count: int, dtype: jnp.dtype) -> tuple[Float[Array, "codes family"],
     digits = max(1, ceil(log(count) / log(_BASE) - 1e-9))
     base = max(2, ceil(count ** (1 / digits) - 1e-9))
     shift = (base - 1) / 2
-    numbers = np.arange(count)
-    codes = [numbers // base**k % base - shift for k in range(digits)]
-    return jnp.asarray(np.stack([np.ones(count), *codes]), dtype), shift
+    numbers = jnp.arange(count)
+    codes = [(numbers // base**k % base).astype(dtype) - shift for k in range(digits)]
+    return jnp.stack([jnp.ones(count, dtype), *codes]), shift
 
 
 def _low_rank(

@@ -63,6 +63,7 @@ class FromLeastSquares(AbstractStart):
     degree: Degree = 3
     rounds: Count = 4
     iterations: Count = 40
+    # Not what configs/start/ has: runs from before it did have neighbours.
     interactions: Interactions = "neighbours"
 
     def __check_init__(self) -> None:
