@@ -36,6 +36,8 @@ class Listed:
     steps_per_second: float | None = None
     peak_memory_mb: float | None = None
     rel_error_at_point: float | None = None
+    errors_against: str | None = None
+    solution_error: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -79,6 +81,8 @@ def describe(run: RunDirectory) -> Listed:
         summary.steps_per_second,
         summary.peak_memory_mb,
         summary.rel_error_at_point,
+        summary.errors_against,
+        summary.solution_error,
     )
     if summary.status == RUNNING and not run.at_work():
         listed.status = KILLED

@@ -80,9 +80,20 @@ def _training(groups: Sequence[Group]) -> Iterator[Section]:
             caption = f"{_problem(those[0])}: loss"
             caption += " and relative L2 error" if trivial is not None else ""
             caption += " against steps and seconds, a line a run."
+            caption += _held_against([run for group in those for run in group.runs])
             drawn.append(Picture(svg, caption))
     if drawn:
         yield Section("Training", pictures=drawn)
+
+
+def _held_against(runs: Sequence[Listed]) -> str:
+    """What is to be said of errors that are not against an exact solution."""
+    known = {(run.errors_against, run.solution_error) for run in runs if run.errors_against}
+    said = (
+        f" Errors are against {name}" + ("." if error is None else f", known to {error:.1e}.")
+        for name, error in sorted(known, key=str)
+    )
+    return "".join(said)
 
 
 def _rows(run: Listed) -> list[dict[str, float]]:
