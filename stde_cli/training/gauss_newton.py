@@ -56,12 +56,12 @@ def gauss_newton(
     The damping l is a third of what it was after a step that gained a tenth of what the linear
     model promised, and three times that for another trial where the loss does not fall. So long
     steps are taken, where the model is poor: textbooks ask for a quarter to three quarters
-    (Nocedal and Wright, "Numerical Optimization", 2006, chapter 10), and take three times the steps
-    here. Jarvis et al. (2026, arXiv 2607.02194) aim at 0.075.
+    (Nocedal and Wright, "Numerical Optimization", 2006, chapters 4 and 10), and need more steps
+    here ("An Optimisation Framework for the Well-Conditioned Training of Physics-Informed Neural
+    Networks", 2026, arXiv 2607.02194, which aims at 0.075).
 
-    Parameters are damped alike. Lengths of columns in place of that, Marquardt's choice, are what
-    is invariant to their units, and lose here: a column that the residuals hardly see may then
-    change as much as any other.
+    Parameters are damped alike. To damp them by the lengths of J's columns, Marquardt's choice, is
+    invariant to their units, and takes many times the steps here.
 
     Args:
         form: the system solved is as large as there are parameters, or residuals; auto takes the
