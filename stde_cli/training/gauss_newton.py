@@ -25,6 +25,8 @@ _FACTOR = 3.0
 _GOOD = 0.1
 """What has been gained by a step, in units of what the linear model promised."""
 _TRIALS = 6
+_LARGEST = 1e12
+"""A damping, in units of |J^T r|^2 / |r|^2."""
 _MOST_NUMBERS = 2.5e8
 """Of a Jacobian that is held: 2 GB."""
 
@@ -84,8 +86,8 @@ def gauss_newton(
         at, unravel = ravel_pytree(params)
         damped = _damped_step(form, residuals, params, iterations)
         old = jnp.sum(damped.residuals**2)
-        first = damping * jnp.sum(damped.slope() ** 2) / old
-        start = jnp.where(state.damping > 0, state.damping, first)
+        size = jnp.sum(damped.slope() ** 2) / jnp.where(old > 0, old, 1.0)
+        start = jnp.where(state.damping > 0, state.damping, damping * size)
 
         def unfinished(trial: _Trial) -> Bool[Array, ""]:
             return ~(trial.gained > 0) & (trial.number < _TRIALS)
@@ -102,7 +104,8 @@ def gauss_newton(
         )
         step = jnp.where(trial.gained > 0, trial.step, 0.0)
         after = jnp.where(trial.gained > _GOOD, trial.damping / _FACTOR, trial.damping)
-        return unravel(step), GaussNewtonState(after)
+        # Where nothing is left to gain, every step is refused.
+        return unravel(step), GaussNewtonState(jnp.minimum(after, _LARGEST * size))
 
     return GaussNewton(init, update)
 

@@ -136,6 +136,24 @@ def test_the_loss_falls_or_nothing_is_changed(float64: None) -> None:
     assert losses[-1] < 0.9 * loss(before)
 
 
+def test_where_nothing_is_left_nothing_is_changed(float64: None) -> None:
+    """Nor is the damping beyond use when there is something again."""
+    exact = waves(linear=True)
+    points = jnp.asarray(RANDOM.standard_normal((5, 3)))
+    parameters, static = eqx.partition(exact, eqx.is_array)
+    squares = Squares(points, lambda field, x: field(x) - exact(x))
+    nothing = Residuals(((squares, jnp.array(1.0)),), static)
+    huge = GaussNewtonState(jnp.array(1e300))
+    step, state = update(nothing, parameters, state=huge)
+    assert not flat(step).any()
+    residuals, _ = residuals_of(exact, 20)
+    refused = update(residuals, parameters, state=huge, loss=lambda _: jnp.array(jnp.inf))[1]
+    for kept in (state, refused):
+        step, after = update(residuals, parameters, state=kept)
+        assert flat(step).any()
+        assert 0 < after.damping < 1e20
+
+
 def test_a_damping_below_rounding_is_raised(float64: None) -> None:
     """Cholesky's decomposition fails there; the next trials do not."""
     residuals, at = residuals_of(waves(linear=True), 20)
