@@ -260,8 +260,8 @@ def test_every_pde_of_the_library_trains(
     monkeypatch.chdir(tmp_path)
     small = ("dim=6",) if pde in ("poisson", "allen_cahn", "sine_gordon") else ()
     if "{spectral" in (CONFIGS / "pde" / f"{pde}.yaml").read_text():
-        small = ("pde.solution.spectral={error: 0.01}",)
-    arguments = (f"pde={pde}", *small, "steps=2", "estimator.batch=3", *CHEAP, "run_dir=run")
+        small = ("pde.solution.spectral.error=0.01",)
+    arguments = (f"pde={pde}", *small, "steps=2", "estimator.batch=2", *CHEAP, "run_dir=run")
     in_process("solve", *arguments, capsys=capsys).check()
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["status"], summary["steps"]) == ("finished", 2)

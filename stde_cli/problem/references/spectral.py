@@ -207,7 +207,7 @@ def spectral(
         if reached <= error or steps >= _STEPS[1]:
             break
         coarse = fine
-    if not reached <= _USELESS:
+    if not reached <= max(error, _USELESS):
         why = f"by {points:,} points in x and {steps:,} steps it is known to {reached:.1e}"
         raise UsageError("pde.solution.spectral", None, why, "give another solution, or none")
     grid = found.low + found.length / points * np.arange(points)
