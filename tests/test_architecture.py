@@ -20,7 +20,7 @@ ROOMS = {
     "problem": "domains operators constraints tabulated pdes parabolic references",
     "estimators": "base reading standard_error exact stde published",
     "ansatz": "partners windows periodic networks guess random_features hard_constraint",
-    "objective": "sampled_residual losses collocation weighting metrics at_point",
+    "objective": "sampled_residual losses collocation weighting metrics at_point held_out",
     "runs": """cache summary attempts directory sweep results submitted listing slices points data
         tracking reporting""",
     "training": """schedules least_squares levenberg_marquardt linearisation start residuals
@@ -29,8 +29,8 @@ ROOMS = {
         checkpoint events initialisation""",
     "config": """schema files hydra_errors search_space composition kept earlier targets validate
         variants solutions build saved sweeps""",
-    "jobs": """estimate trained reference benchmarks reproduction tuning reports solve requeue
-        launch export run plans status""",
+    "jobs": """estimate trained reference benchmarks reproduction tuning reports preparation race
+        solve requeue launch export run plans status""",
     "cli": """main arguments sweeps submission tuning hydra_app job solve resume runs status report
         upload evaluate predict export reference plan bench reproduce list doctor completion""",
 }
