@@ -5,12 +5,12 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from stde_cli.ansatz.periodic import Embedded, Embedding
 from stde_cli.autodiff.directions import AbstractDirections
 from stde_cli.problem.operators import Triple
-from stde_cli.system.types import Point, PRNGKey, RestrictedField, Scalar
+from stde_cli.system.types import Point, Points, PRNGKey, RestrictedField, Scalar
 
 
 class RandomFeatures(eqx.Module):
@@ -38,6 +38,17 @@ class RandomFeatures(eqx.Module):
         gradient = (self.readout * slope) @ weights
         laplacian = (self.readout * -2 * value * slope) @ jnp.sum(weights**2, axis=1)
         return self.readout @ value, gradient, laplacian
+
+    def mixed_derivatives(self, points: Points, among: range) -> Float[Array, "among among"]:
+        """The root mean square over the points of each second derivative in the inputs `among`."""
+        weights = self.weights[:, among.start : among.stop]
+
+        def squares(x: Point) -> Float[Array, "among among"]:
+            value = jnp.tanh(self.inside(x))
+            curvature = self.readout * -2 * value * (1 - value**2)
+            return ((weights.T * curvature) @ weights) ** 2
+
+        return jnp.sqrt(jnp.mean(jax.vmap(squares)(points), axis=0))
 
     def inside(self, x: Point) -> Float[Array, " features"]:
         return self.weights @ x + self.offsets
@@ -70,11 +81,16 @@ class PeriodicFeatures(eqx.Module):
 
 
 class Drawn(eqx.Module):
-    """What is random in features, whatever their scales: each is zero at its centre."""
+    """What is random in features, whatever they see and vary by: each is zero at its centre."""
 
     directions: Float[Array, "features inputs"]
-    """In units of the inputs' standard deviations; zero in what a feature does not see."""
+    """In units of the inputs' standard deviations."""
     centres: Float[Array, "features inputs"]
+    order: Float[Array, "features coordinates"]
+    """In which a feature takes coordinates of the family: first those of the largest numbers."""
+    family: range = eqx.field(static=True)
+    """Inputs of which a feature may see a few only; it sees all others."""
+    each: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -82,32 +98,50 @@ class Drawn(eqx.Module):
         spread: Float[Array, " inputs"] | float,
         *,
         family: range,
-        together: int,
-        inputs_each: int = 1,
+        each: int = 1,
         key: PRNGKey,
     ):
         """
         Args:
             centres: points of the domain.
             spread: the inputs' standard deviations.
-            family: inputs of which a feature sees `together`, and all others beside them.
-            inputs_each: neighbouring inputs that count as one, being of one coordinate.
+            each: neighbouring inputs that count as one, being of one coordinate.
         """
-        normal_key, seen_key = jax.random.split(key)
-        normal = jax.random.normal(normal_key, centres.shape)
-        seen = jax.vmap(partial(_some, len(family) // inputs_each, together))(
-            jax.random.split(seen_key, len(centres))
-        )
-        seen = jnp.repeat(seen, inputs_each, axis=1)
-        seeing_few = normal.at[:, family.start : family.stop].multiply(seen)
-        self.directions, self.centres = seeing_few / spread, centres
+        normal_key, order_key = jax.random.split(key)
+        self.directions = jax.random.normal(normal_key, centres.shape) / spread
+        self.centres, self.family, self.each = centres, family, each
+        self.order = jax.random.uniform(order_key, (len(centres), len(family) // each))
 
-    def scaled(self, scales: Float[Array, " inputs"]) -> RandomFeatures:
+    def seeing(
+        self, together: Int[Array, ""] | int, coupled: Bool[Array, "coordinates coordinates"]
+    ) -> Bool[Array, "features inputs"]:
+        """What each feature sees: `together` of the family, or as many as are coupled to its first.
+
+        Args:
+            coupled: which coordinates of the family may be seen beside one another.
+        """
+        inside = slice(self.family.start, self.family.stop)
+        chosen = jax.vmap(partial(_some, together, coupled))(self.order)
+        everything = jnp.ones(self.centres.shape, bool)
+        return everything.at[:, inside].set(jnp.repeat(chosen, self.each, axis=1))
+
+    def scaled(
+        self, scales: Float[Array, " inputs"], seen: Bool[Array, "features inputs"]
+    ) -> RandomFeatures:
         """The features that vary by `scales` over a standard deviation of each input; readout 0."""
-        weights = self.directions * scales
+        weights = jnp.where(seen, self.directions * scales, 0.0)
         offsets = -jnp.sum(weights * self.centres, axis=1)
         return RandomFeatures(weights, offsets, jnp.zeros_like(offsets))
 
 
-def _some(count: int, chosen: int, key: PRNGKey) -> Bool[Array, " count"]:
-    return jax.random.permutation(key, jnp.arange(count) < chosen)
+def _some(
+    together: Int[Array, ""] | int,
+    coupled: Bool[Array, "coordinates coordinates"],
+    order: Float[Array, " coordinates"],
+) -> Bool[Array, " coordinates"]:
+    if not order.size:
+        return jnp.zeros(0, bool)
+    first = jnp.argmax(order)
+    order = jnp.where(coupled[first], order, -1.0).at[first].set(2.0)
+    before = jnp.sum(order[:, None] < order, axis=1)
+    return (before < together) & (order >= 0)

@@ -30,8 +30,9 @@ def network(kind: NetworkKind) -> Embedded:
 def features() -> PeriodicFeatures:
     def make() -> PeriodicFeatures:
         centres, family = jnp.zeros((7, EMBEDDING.inputs)), EMBEDDING.seen(range(3, 6))
-        drawn = Drawn(centres, 1.0, family=family, together=2, inputs_each=2, key=make_key(0))
-        return PeriodicFeatures(drawn.scaled(jnp.ones(EMBEDDING.inputs)), EMBEDDING)
+        drawn = Drawn(centres, 1.0, family=family, each=2, key=make_key(0))
+        seen = drawn.seeing(2, jnp.ones((3, 3), bool))
+        return PeriodicFeatures(drawn.scaled(jnp.ones(EMBEDDING.inputs), seen), EMBEDDING)
 
     return filled(make)
 
@@ -92,8 +93,8 @@ def test_features_know_their_derivatives(over: range, float64: None) -> None:
 def test_a_feature_sees_sine_and_cosine_of_a_coordinate_together() -> None:
     family = EMBEDDING.seen(range(3, 6))
     centres = jnp.ones((50, EMBEDDING.inputs))
-    drawn = Drawn(centres, 1.0, family=family, together=2, inputs_each=2, key=make_key(1))
-    seen = np.asarray(drawn.directions)[:, 4:].reshape(50, 3, 2) != 0
+    drawn = Drawn(centres, 1.0, family=family, each=2, key=make_key(1))
+    seen = np.asarray(drawn.seeing(2, jnp.ones((3, 3), bool)))[:, 4:].reshape(50, 3, 2)
     assert (seen[:, :, 0] == seen[:, :, 1]).all()
     assert (seen[:, :, 0].sum(axis=1) == 2).all()
 

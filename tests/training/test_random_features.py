@@ -14,7 +14,7 @@ from stde_cli.system.errors import UsageError
 from stde_cli.system.prng import make_key
 from stde_cli.training.start import FromRandomFeatures, Units
 from stde_cli.training.start.equations import Equations
-from stde_cli.training.start.feature_fits import Inputs
+from stde_cli.training.start.feature_fits import Inputs, above_noise
 
 
 def pde_of(dim: int, **options) -> Symbolic:
@@ -39,7 +39,7 @@ def test_slopes_and_residuals_are_those_of_the_loss(float64: None) -> None:
     residual = SampledResidual(pde, Exact())
     equations = Equations(residual, units, (9, 4), (6, 3), key=make_key(1))
     inputs = Inputs(pde, None, key=make_key(2))
-    features = inputs.draw(5, 1, key=make_key(3)).scaled(jnp.ones(2))
+    features = inputs.draw(5, key=make_key(3)).scaled(jnp.ones(2), jnp.ones((5, 2), bool))
     factors = jnp.linspace(-1.0, 2.0, 5)
 
     def guess(c) -> RandomFeatures:
@@ -80,10 +80,31 @@ def test_how_many_coordinates_belong_together_is_found(float64: None) -> None:
         10,
         coordinates={"x": {"ball": 1}},
         residual="laplacian(u) - f",
-        solution="(1 - norm2(x))*sum(i, sin(i*x[i]))",
+        parameters={"c": [1 + 0.1 * k for k in range(10)]},
+        solution="(1 - norm2(x))*sum(i, sin(c[i]*x[i]))",
         constraint="1 - norm2(x)",
     )
     assert error_at(pde, FromRandomFeatures(features=160)) < 1e-4
+
+
+@pytest.mark.slow
+def test_which_coordinates_have_something_in_common_is_found(float64: None) -> None:
+    pde = pde_of(
+        8,
+        coordinates={"x": {"ball": 1}},
+        residual="laplacian(u) - f",
+        solution="(1 - norm2(x))*(sin(3*x[1]*x[6]) + exp(x[2]*x[8]) + cos(2*x[4] + x[7]))",
+        constraint="1 - norm2(x)",
+    )
+    # Without, 400 features leave 1e-3.
+    assert error_at(pde, FromRandomFeatures(features=400)) < 1e-5
+
+
+def test_couplings_stand_out_of_the_noise_of_a_fit() -> None:
+    noise = jax.random.uniform(make_key(6), (7, 7), minval=0.5, maxval=1.0)
+    planted = jnp.zeros((7, 7)).at[jnp.array([0, 2]), jnp.array([4, 3])].set(10.0)
+    found = above_noise(1e-3 * (noise + noise.T) / 2 + planted + planted.T)
+    np.testing.assert_array_equal(found, planted + planted.T > 0)
 
 
 def test_features_of_what_is_known_see_nothing_else(float64: None) -> None:

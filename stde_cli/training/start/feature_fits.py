@@ -6,7 +6,7 @@ from typing import TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from stde_cli.ansatz.hard_constraint import Zero
 from stde_cli.ansatz.networks import OfFeatures
@@ -26,7 +26,18 @@ _HELD_OUT = 500, 100
 _TOGETHER = (1, 2, 3)
 """Coordinates of a family that a feature sees; all of them are tried as well."""
 
+_LOOKS = 100
+"""Points at which couplings are looked for."""
+_ABOVE_NOISE = 3.0
+"""Mixed derivatives of coordinates that have something in common, in units of the median one. Where
+most of them have, this prunes what it should not, and the residual tells."""
+
+_APART = 3
+"""A family of more has one scale for all of its coordinates."""
+
 Choice: TypeAlias = Int[Array, ""]
+Coupled: TypeAlias = Bool[Array, "family family"]
+"""Which coordinates of the family a feature may see beside one another."""
 Scales: TypeAlias = Float[Array, " groups"]
 """Logarithms, to the base of two, one for each group of inputs that are alike."""
 
@@ -39,7 +50,7 @@ class Inputs(eqx.Module):
     embedding: Embedding | None
     pde: AbstractPDE
     family: range = eqx.field(static=True)
-    """Inputs of which a feature may see a few only; their scale is one."""
+    """Inputs of which a feature may see a few only."""
     inputs_each: int = eqx.field(static=True)
     """How many of these belong to one coordinate, and are seen together."""
     groups: tuple[int, ...] = eqx.field(static=True)
@@ -49,9 +60,10 @@ class Inputs(eqx.Module):
         self.pde, self.of, self.embedding, self.inputs_each = pde, None, None, 1
         if of is None:
             family = pde.layout.family_range
-            others = sorted(set(range(pde.domain.dim)) - set(family))
+            alike = set(family) if len(family) > _APART else set()
+            others = sorted(set(range(pde.domain.dim)) - alike)
             groups = [
-                len(others) if position in family else others.index(position)
+                len(others) if position in alike else others.index(position)
                 for position in range(pde.domain.dim)
             ]
             self.family, self.groups = family, tuple(groups)
@@ -67,7 +79,12 @@ class Inputs(eqx.Module):
             self.of = OfFeatures(fields, lambda dim, key: Zero(), pde.domain, key=key)
             self.family, self.groups = range(0), tuple(range(len(of)))
 
-    def draw(self, features: int, together: int, *, key: PRNGKey) -> Drawn:
+    @property
+    def may_be_coupled(self) -> bool:
+        """Whether there are pairs of coordinates, some of which may have nothing in common."""
+        return self.coordinates > 2
+
+    def draw(self, features: int, *, key: PRNGKey) -> Drawn:
         points_key, draw_key = jax.random.split(key)
         domain = self.pde.domain
         centres = domain.sample_interior(features, key=points_key)
@@ -76,20 +93,17 @@ class Inputs(eqx.Module):
             centres, spread = jax.vmap(self.of.arguments)(centres), 1.0
         elif self.embedding is not None:
             centres, spread = jax.vmap(self.embedding)(centres), self.embedding.spread(spread)
-        return Drawn(
-            centres,
-            spread,
-            family=self.family,
-            together=together,
-            inputs_each=self.inputs_each,
-            key=draw_key,
-        )
+        return Drawn(centres, spread, family=self.family, each=self.inputs_each, key=draw_key)
+
+    @property
+    def coordinates(self) -> int:
+        """How many of them the family has."""
+        return len(self.family) // self.inputs_each
 
     @property
     def numbers_together(self) -> list[int]:
         """How many coordinates of a family a feature may see, by `Choice`."""
-        count = len(self.family) // self.inputs_each
-        return sorted({min(n, count) for n in (*_TOGETHER, count)})
+        return sorted({min(n, self.coordinates) for n in (*_TOGETHER, self.coordinates)})
 
     def field(self, features: RandomFeatures) -> KnowsLaplacian:
         """The features as a function of the point."""
@@ -109,7 +123,6 @@ class Fits(eqx.Module):
     inputs: Inputs
     equations: Equations
     drawn: Drawn
-    """One for each number of coordinates that a feature may see together, along a leading axis."""
 
     def __init__(
         self,
@@ -124,15 +137,29 @@ class Fits(eqx.Module):
         self.inputs = inputs
         points = int(_POINTS_PER_FEATURE * features), int(_CONDITION_POINTS_PER_FEATURE * features)
         self.equations = Equations(residual, units, points, _HELD_OUT, key=points_key)
-        drawn = [inputs.draw(features, n, key=draw_key) for n in inputs.numbers_together]
-        self.drawn = jax.tree.map(lambda *each: jnp.stack(each), *drawn)
+        self.drawn = inputs.draw(features, key=draw_key)
 
     def __call__(
-        self, together: Choice, scales: Scales, rounds: int
+        self,
+        together: Choice,
+        scales: Scales,
+        rounds: int,
+        coupled: Coupled | None = None,
+        free: Scalar | float = 1.0,
     ) -> tuple[Scalar, RandomFeatures]:
-        """The residuals' norm at points held out, and the features fitted."""
-        drawn = jax.tree.map(lambda leaf: leaf[together], self.drawn)
-        features = drawn.scaled(self.inputs.scales(scales))
+        """The residuals' norm at points held out, and the features fitted.
+
+        Args:
+            coupled: which coordinates are seen beside one another.
+            free: the part of the features that see any beside one another.
+        """
+        number = jnp.array(self.inputs.numbers_together)[together]
+        seen = self.drawn.seeing(number, self.any_coupled)
+        if coupled is not None:
+            count = len(seen)
+            bound = jnp.arange(count) >= free * count
+            seen = jnp.where(bound[:, None], self.drawn.seeing(number, coupled), seen)
+        features = self.drawn.scaled(self.inputs.scales(scales), seen)
 
         def with_factors(factors: Unknowns) -> RandomFeatures:
             return eqx.tree_at(lambda f: f.readout, features, factors)
@@ -143,3 +170,22 @@ class Fits(eqx.Module):
             rounds=rounds,
         )
         return score, with_factors(factors)
+
+    @property
+    def any_coupled(self) -> Coupled:
+        count = self.inputs.coordinates
+        return jnp.ones((count, count), bool)
+
+    def coupled(self, fitted: RandomFeatures) -> Coupled:
+        """The coordinates whose mixed derivative in what was fitted is no noise of the fit."""
+        if not self.inputs.may_be_coupled:
+            return self.any_coupled
+        inputs = fitted.mixed_derivatives(self.drawn.centres[:_LOOKS], self.inputs.family)
+        count, each = self.inputs.coordinates, self.inputs.inputs_each
+        return above_noise(jnp.linalg.norm(inputs.reshape(count, each, count, each), axis=(1, 3)))
+
+
+def above_noise(mixed: Float[Array, "family family"]) -> Coupled:
+    """Which mixed derivatives are more than what a fit has of them where there is none."""
+    between = mixed[jnp.triu_indices(len(mixed), 1)]
+    return mixed > _ABOVE_NOISE * jnp.median(between)

@@ -14,7 +14,13 @@ from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.system.ranges import Count, Positive
 from stde_cli.system.types import PRNGKey, Scalar
 from stde_cli.training.start.base import AbstractStart, Start, with_units
-from stde_cli.training.start.feature_fits import Choice, Fits, Inputs, Scales
+from stde_cli.training.start.feature_fits import (
+    Choice,
+    Coupled,
+    Fits,
+    Inputs,
+    Scales,
+)
 from stde_cli.training.start.misfit import Misfit
 from stde_cli.training.start.trivial import FromTrivialSolution
 
@@ -26,8 +32,11 @@ _FACTORS = (2.0, 2**0.5)
 _MOST_TRIALS = 80
 _BETTER = 0.97
 """What the residual must fall to for a trial to count."""
-_FINAL_FACTORS = (1.0, 2**0.5)
-"""More features are told apart at larger scales."""
+_FINAL = ((2**0.5, 1.0), (1.0, 1.0))
+_COUPLED = ((1.0, 0.25), (1.0, 0.25), (1.0, 0.0), (2**0.5, 0.0), (2**-0.5, 0.0))
+"""Of each of the final fits: by what its scales differ from those found, for more features are told
+apart at larger ones; and the part of the features that see any coordinates beside one another. The
+others see what the fit before, in which some were free, says to have something in common."""
 _OPERATIONS_PER_SECOND = 1e10
 _OPERATIONS = 120
 """Of a search and a fit for a linear equation, in units of the cube of the number of features."""
@@ -63,10 +72,16 @@ class FromRandomFeatures(AbstractStart):
         together, scales = _found(small, self.rounds)
         large = Fits(exact, first.units, inputs, count, key=large_key)
 
-        def fit(factor: Scalar) -> tuple[Scalar, RandomFeatures]:
-            return large(together, scales + jnp.log2(factor), self.rounds)
+        def fit(
+            coupled: Coupled, way: tuple[Scalar, Scalar]
+        ) -> tuple[Coupled, tuple[Scalar, RandomFeatures]]:
+            factor, free = way
+            found = large(together, scales + jnp.log2(factor), self.rounds, coupled, free)
+            return jnp.where(free > 0, large.coupled(found[1]), coupled), found
 
-        scores, fitted = lax.map(fit, jnp.array(_FINAL_FACTORS))
+        ways = _FINAL + _COUPLED if inputs.may_be_coupled else _FINAL
+        factors, free = jnp.array(ways).T
+        _, (scores, fitted) = lax.scan(fit, large.any_coupled, (factors, free))
         best = jax.tree.map(lambda leaf: leaf[jnp.argmin(scores)], fitted)
 
         def residuals(guess: KnowsLaplacian) -> PyTree[Array]:
