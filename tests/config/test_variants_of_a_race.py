@@ -20,7 +20,7 @@ def starts(found: list[Candidate]) -> dict[str, str]:
 
 def test_features_are_for_few_coordinates_and_polynomials_for_more() -> None:
     few, many = starts(tried("pde=wave")), starts(tried("dim=1000"))
-    assert list(few) == ["features", "network", "more_features"]
+    assert list(few) == ["features", "gauss_newton", "network"]
     assert many == {"polynomials": "least_squares", "network": "trivial_solution"}
 
 

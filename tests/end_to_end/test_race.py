@@ -14,7 +14,7 @@ POLYNOMIALS = ("start=least_squares", "start.degree=1", "start.rounds=1", "start
 RACE = (
     "+experiment=accurate",
     "~race.candidates.features",
-    "~race.candidates.more_features",
+    "~race.candidates.gauss_newton",
     *POLYNOMIALS[1:],
     "race.steps=3",
     "race.points=200",

@@ -7,7 +7,7 @@ import pytest
 
 from stde_cli.ansatz.networks import MLP
 from stde_cli.estimators import Exact
-from stde_cli.objective.losses import Residual, condition_loss, condition_square
+from stde_cli.objective.losses import Residual, condition_loss, condition_squares
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.objective.weighting import ByGradientNorm, Fixed
 from stde_cli.problem.pdes import Symbolic
@@ -70,7 +70,7 @@ def test_factors_follow_the_ratio_of_gradients(float64: None) -> None:
     )
     pairs = [
         norm_and_value(
-            lambda u, k=k: condition_square(SampledResidual(pde, Exact()), k, u, 4, key=key)
+            lambda u, k=k: condition_squares(SampledResidual(pde, Exact()), k, 4, key=key).sum(u)
         )
         for k in range(2)
     ]
