@@ -96,7 +96,9 @@ def gauss_newton(
             size = jnp.where(trial.number > 0, _FACTOR * trial.damping, trial.damping)
             step = damped(size)
             new = loss(unravel(at + step))
-            return _Trial(trial.number + 1, size, step, (old - new) / (old - damped.promised(step)))
+            # What is promised is rounding where little is left, and of either sign.
+            gained = (old - new) / jnp.abs(old - damped.promised(step))
+            return _Trial(trial.number + 1, size, step, gained)
 
         zero = jnp.zeros((), jnp.int32)
         trial = lax.while_loop(

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from stde_cli.config.build import build
 from stde_cli.objective.losses import Squares
 from stde_cli.system.types import Point, Scalar
-from stde_cli.training.damped_steps import InParameters, InSamples, MatrixFree
+from stde_cli.training.damped_steps import AbstractDampedStep, InParameters, InSamples, MatrixFree
 from stde_cli.training.gauss_newton import GaussNewton, GaussNewtonState, gauss_newton
 from stde_cli.training.residuals import Residuals
 from stde_cli.training.step import training_step
@@ -134,6 +134,19 @@ def test_the_loss_falls_or_nothing_is_changed(float64: None) -> None:
     (at, _), losses = jax.jit(lambda at: jax.lax.scan(descend, (at, first), length=20))(at)
     assert (np.diff([loss(before), *losses]) <= 0).all()
     assert losses[-1] < 0.9 * loss(before)
+
+
+def test_a_promise_that_is_rounding_makes_no_step_of_a_loss_that_rises(
+    monkeypatch, float64: None
+) -> None:
+    residuals, at = residuals_of(waves(linear=True), 20)
+
+    def more(damped: AbstractDampedStep, step: Array) -> Array:
+        return 1.01 * jnp.sum(damped.residuals**2)
+
+    monkeypatch.setattr(AbstractDampedStep, "promised", more)
+    step, _ = update(residuals, at, loss=lambda p: 1.1 * jnp.sum(residuals(at) ** 2))
+    assert not flat(step).any()
 
 
 def test_where_nothing_is_left_nothing_is_changed(float64: None) -> None:
