@@ -150,7 +150,8 @@ def evolution(pde: AbstractPDE) -> Evolution:
         return right(at, place, derivatives) - linear @ derivatives
 
     nonlinear = jax.vmap(jax.grad(rest, argnums=2))(places[:, t], places[:, x], trials[:, 1:])
-    held = jnp.max(jnp.abs(nonlinear), axis=0) > _CONSTANT * jnp.max(jnp.abs(linear))
+    # One that is not a number, as where a root is of what is below zero, is held as well.
+    held = ~(jnp.max(jnp.abs(nonlinear), axis=0) <= _CONSTANT * jnp.max(jnp.abs(linear)))
 
     def data(place: Scalar) -> Scalar:
         return time.data(jnp.zeros(2).at[t].set(time.given).at[x].set(place))

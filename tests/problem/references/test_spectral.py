@@ -104,6 +104,13 @@ def test_what_kdv_conserves_stays(monkeypatch, float64: None) -> None:
     np.testing.assert_allclose(square, 0.5, rtol=1e-6)
 
 
+def test_a_term_that_is_not_real_everywhere_is_not_left_out(monkeypatch, float64: None) -> None:
+    # Its slope is 0 at u = 0, and no number below.
+    pde = pde_of(residual="u_t - u**1.5", initial="1 + 0*x")
+    found = solved(pde, monkeypatch, 16)
+    assert error_of(found, lambda t, x: (1 - t / 2) ** -2) < 1e-8
+
+
 def test_too_few_modes_are_told(monkeypatch, float64: None) -> None:
     pde = pde_of(residual="u_t + u*u_x", initial="-sin(pi*x)")
     with pytest.raises(UsageError, match=r"pde.solution.spectral: by 96 points"):
