@@ -38,13 +38,22 @@ class Won(NamedTuple):
     name: str
     ready: Prepared
     left: dict[str, float | None]
-    """Of the residual, by candidate, in units of the source; None: it was refused."""
+    """Of the residual, by candidate, in units of the source; None: it was refused, or diverged."""
+    solved: bool
+    """Whether its start leaves nothing to learn."""
 
-    @property
-    def solved(self) -> bool:
-        """Whether its start leaves nothing to learn."""
-        left = self.left[self.name]
-        return left is not None and left <= _NOTHING
+
+class _Heat(NamedTuple):
+    """How a candidate did.
+
+    Attributes:
+        left: of the residual, when it was judged last.
+        solved: as in `Won`: what it learned is none of its start's.
+    """
+
+    ready: Prepared
+    left: float
+    solved: bool
 
 
 def race(
@@ -87,7 +96,7 @@ class _Heats:
         self._race, self._run = config.race, run
         self._interrupts, self._console = interrupts, console
         self._sizes: Sizes | None = None
-        self._best: tuple[float, str, Prepared] | None = None
+        self._best: tuple[str, _Heat] | None = None
         self._left: dict[str, float | None] = {}
         self._refusal: UsageError | None = None
 
@@ -96,7 +105,7 @@ class _Heats:
         try:
             with configured_jax(candidate.config):
                 validate(candidate.config)
-                ready, left = self._tried(candidate)
+                heat = self._tried(candidate)
         except UsageError as error:
             # What is wrong with the equation is wrong for each of them.
             if error.where.startswith("pde"):
@@ -108,9 +117,10 @@ class _Heats:
                 raise
             self._pass_over(candidate, UsageError("dim", candidate.config.dim, "out of memory"))
             return
+        left = heat.left
         self._left[candidate.name] = left if math.isfinite(left) else None
-        if self._best is None or left < self._best[0]:
-            self._best = left, candidate.name, ready
+        if self._best is None or left < self._best[1].left:
+            self._best = candidate.name, heat
         self.decided = left <= self._race.enough
         seconds = time.perf_counter() - started
         self._console.line(
@@ -121,8 +131,8 @@ class _Heats:
         if self._best is None:
             assert self._refusal is not None
             raise self._refusal
-        _, name, ready = self._best
-        won = Won(name, ready, self._left)
+        name, heat = self._best
+        won = Won(name, heat.ready, self._left, heat.solved)
         nothing = ": no network could learn what is left" if won.solved else ""
         self._console.line(f"going on with {name}{nothing}")
         return won
@@ -131,7 +141,7 @@ class _Heats:
         self._console.line(f"{candidate.name} is passed over: {why}")
         self._left[candidate.name], self._refusal = None, why
 
-    def _tried(self, candidate: Candidate) -> tuple[Prepared, float]:
+    def _tried(self, candidate: Candidate) -> _Heat:
         """What it leaves at its start, or after its steps where that is not enough."""
 
         def stage(text: str) -> None:
@@ -141,10 +151,11 @@ class _Heats:
         ready = prepared(plan, stage=stage, between=self._between)
         stage("judging")
         left = self._judged(plan, ready.state)
+        solved = left <= _NOTHING
         if left > self._race.enough:
             stage(f"{candidate.steps} steps")
             left = self._judged(plan, self._trained(ready, candidate.steps))
-        return ready, left if math.isfinite(left) else math.inf
+        return _Heat(ready, left if math.isfinite(left) else math.inf, solved)
 
     def _trained(self, ready: Prepared, steps: int) -> TrainerState:
         """After so many steps, from a copy: the loop gives the buffers of its state up."""
