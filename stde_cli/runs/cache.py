@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class Cache:
             write_atomically(self.path(key), json_text(value))
 
     def arrays(self, key: dict[str, Any]) -> dict[str, np.ndarray] | None:
-        unreadable = suppress(OSError, ValueError, EOFError, zipfile.BadZipFile)
+        unreadable = suppress(OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
         with unreadable, np.load(self.path(key, ".npz"), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
         return None

@@ -1,6 +1,7 @@
 """Solutions from files: .npz, of values at points or on a grid."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import jax
@@ -68,7 +69,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             raise UsageError(KEY, path, "is no .npz file, but one array", _KINDS)
         with archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(KEY, path, f"is no .npz file ({reason})", _KINDS) from error
 
@@ -92,7 +93,13 @@ def _axis(
     position = next(k for k in range(layout.dim) if layout.label(k) == label)
     if nodes.ndim != 1 or nodes.size < 2 or not (np.diff(nodes) > 0).all():
         raise UsageError(KEY, path, f"{label} must be two numbers or more that rise")
-    low, high = np.asarray(domain.extent, float)[:, position]
+    extent = np.asarray(domain.extent, float)
+    low, high = extent[:, position]
+    beyond = extent.mean(axis=0)
+    beyond[position] = 2 * high - low
+    if domain.contains(jnp.asarray(beyond, float)):
+        # Points lie beyond any grid, and what is interpolated is of no use there.
+        raise UsageError(KEY, path, f"{label} has no ends, as a grid has", "give points and values")
     slack = _SLACK * (high - low)
     circles = next((c for c in domain.circles if c.start <= position < c.stop), None)
     reached = nodes[-1] if circles is None else nodes[-1] + np.diff(nodes).max()

@@ -87,6 +87,15 @@ def test_what_is_wrong_with_a_file_is_told(name: str, tmp_path: Path) -> None:
         read(arrays, tmp_path, pde_of())
 
 
+def test_the_whole_space_has_no_grid(tmp_path: Path) -> None:
+    whole = Symbolic(
+        1, coordinates={"x": {"gaussian": 1}}, residual="laplacian(u) + u", key=make_key(0)
+    )
+    x = np.linspace(-3, 3, 30)
+    with pytest.raises(UsageError, match=r"mine.npz: x1 has no ends"):
+        read({"x1": x, "values": np.sin(x)}, tmp_path, whole)
+
+
 def test_what_is_no_such_file_is_told(tmp_path: Path) -> None:
     pde = pde_of()
     (tmp_path / "text.npz").write_text("no archive")
