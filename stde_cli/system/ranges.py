@@ -14,7 +14,8 @@ Whole: TypeAlias = Annotated[int, Ge(0), Le(_LARGEST)]
 Seed: TypeAlias = Annotated[int, Ge(0), Le(2**32 - 1)]
 Depth: TypeAlias = Annotated[int, Ge(2), Le(200)]
 """Layers: each is compiled by itself, which takes minutes from a few hundred on."""
-Window: TypeAlias = Annotated[int, Ge(1), Le(20)]
+LARGEST_WINDOW = 20
+Window: TypeAlias = Annotated[int, Ge(1), Le(LARGEST_WINDOW)]
 Degree: TypeAlias = Annotated[int, Ge(0), Le(12)]
 MatrixSize: TypeAlias = Annotated[int, Ge(1), Le(10_000)]
 """Rows of a full matrix that is factorised."""

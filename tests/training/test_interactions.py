@@ -171,6 +171,12 @@ def test_a_solution_of_distant_coordinates_is_found(interactions: Any, float64: 
 LAYOUT = Layout(("t", ("x", 5)))
 
 
+def test_more_than_a_polynomial_can_be_of_is_refused() -> None:
+    assert listed([list(range(1, 21))], Layout((("x", 25),))).members.shape == (25, 19)
+    with pytest.raises(UsageError, match=r"start.interactions: 21 coordinates would stand in one"):
+        listed([list(range(1, 22))], Layout((("x", 25),)))
+
+
 @pytest.mark.parametrize(
     ("cliques", "why"),
     [

@@ -30,6 +30,7 @@ from stde_cli.objective.sampled_residual import SampledCondition
 from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.errors import UsageError
+from stde_cli.system.ranges import LARGEST_WINDOW
 from stde_cli.system.types import Points, PRNGKey, Scalar, ScalarField
 
 _KEY = "start.interactions"
@@ -95,7 +96,7 @@ def listed(cliques: Sequence[Sequence[int | str]], layout: Layout) -> Partners:
     Single coordinates stand with all others in any case.
 
     Raises:
-        UsageError: one is not there, or is told twice in one list.
+        UsageError: one is not there, is told twice in one list, or stands with too many.
     """
     found = []
     for number, clique in enumerate(cliques):
@@ -107,7 +108,11 @@ def listed(cliques: Sequence[Sequence[int | str]], layout: Layout) -> Partners:
                 raise UsageError(where, list(clique), why, "leave one out")
         family = layout.family_range
         found.append([p - family.start for p in positions if p in family])
-    return of_cliques(len(layout.family_range), found)
+    partners = of_cliques(len(layout.family_range), found)
+    if (together := 1 + partners.members.shape[1]) > LARGEST_WINDOW:
+        why = f"{together} coordinates would stand in one polynomial"
+        raise UsageError(_KEY, None, why, f"list {LARGEST_WINDOW} together at most")
+    return partners
 
 
 def _position(told: int | str, layout: Layout, where: str) -> int:
