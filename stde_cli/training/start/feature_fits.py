@@ -32,9 +32,6 @@ _ABOVE_NOISE = 3.0
 """Mixed derivatives of coordinates that have something in common, in units of the median one. Where
 most of them have, this prunes what it should not, and the residual tells."""
 
-_APART = 3
-"""A family of more has one scale for all of its coordinates."""
-
 Choice: TypeAlias = Int[Array, ""]
 Coupled: TypeAlias = Bool[Array, "family family"]
 """Which coordinates of the family a feature may see beside one another."""
@@ -50,7 +47,7 @@ class Inputs(eqx.Module):
     embedding: Embedding | None
     pde: AbstractPDE
     family: range = eqx.field(static=True)
-    """Inputs of which a feature may see a few only."""
+    """Inputs of which a feature may see a few only; their scale is one."""
     inputs_each: int = eqx.field(static=True)
     """How many of these belong to one coordinate, and are seen together."""
     groups: tuple[int, ...] = eqx.field(static=True)
@@ -60,10 +57,9 @@ class Inputs(eqx.Module):
         self.pde, self.of, self.embedding, self.inputs_each = pde, None, None, 1
         if of is None:
             family = pde.layout.family_range
-            alike = set(family) if len(family) > _APART else set()
-            others = sorted(set(range(pde.domain.dim)) - alike)
+            others = sorted(set(range(pde.domain.dim)) - set(family))
             groups = [
-                len(others) if position in alike else others.index(position)
+                len(others) if position in family else others.index(position)
                 for position in range(pde.domain.dim)
             ]
             self.family, self.groups = family, tuple(groups)

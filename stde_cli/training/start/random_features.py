@@ -38,8 +38,8 @@ _COUPLED = ((1.0, 0.25), (1.0, 0.25), (1.0, 0.0), (2**0.5, 0.0), (2**-0.5, 0.0))
 apart at larger ones; and the part of the features that see any coordinates beside one another. The
 others see what the fit before, in which some were free, says to have something in common."""
 _OPERATIONS_PER_SECOND = 1e10
-_OPERATIONS = 120
-"""Of a search and a fit for a linear equation, in units of the cube of the number of features."""
+_OPERATIONS_OF_SEARCH, _OPERATIONS_OF_FIT = 80, 20
+"""For a linear equation, in units of the cube of the number of features."""
 
 
 class FromRandomFeatures(AbstractStart):
@@ -67,7 +67,8 @@ class FromRandomFeatures(AbstractStart):
         first_key, inputs_key, small_key, large_key, left_key = jax.random.split(key, 5)
         first = FromTrivialSolution()(residual, points, key=first_key)
         inputs = Inputs(residual.pde, self.of, key=inputs_key)
-        exact, count = SampledResidual(residual.pde, Exact()), self.count()
+        ways = _FINAL + _COUPLED if inputs.may_be_coupled else _FINAL
+        exact, count = SampledResidual(residual.pde, Exact()), self.count(len(ways))
         small = Fits(exact, first.units, inputs, max(2, count // _SMALLER), key=small_key)
         together, scales = _found(small, self.rounds)
         large = Fits(exact, first.units, inputs, count, key=large_key)
@@ -79,7 +80,6 @@ class FromRandomFeatures(AbstractStart):
             found = large(together, scales + jnp.log2(factor), self.rounds, coupled, free)
             return jnp.where(free > 0, large.coupled(found[1]), coupled), found
 
-        ways = _FINAL + _COUPLED if inputs.may_be_coupled else _FINAL
         factors, free = jnp.array(ways).T
         _, (scores, fitted) = lax.scan(fit, large.any_coupled, (factors, free))
         best = jax.tree.map(lambda leaf: leaf[jnp.argmin(scores)], fitted)
@@ -90,11 +90,12 @@ class FromRandomFeatures(AbstractStart):
         # What is left may be rounding: no network as it is drawn is added to it.
         return with_units(residuals, inputs.field(best), first)._replace(silent=True)
 
-    def count(self) -> int:
-        """Of the features."""
+    def count(self, fits: int = len(_FINAL)) -> int:
+        """Of the features, for so many fits after the search."""
         if self.features is not None:
             return self.features
-        return int((self.seconds * _OPERATIONS_PER_SECOND / _OPERATIONS) ** (1 / 3))
+        operations = _OPERATIONS_OF_SEARCH + fits * _OPERATIONS_OF_FIT
+        return int((self.seconds * _OPERATIONS_PER_SECOND / operations) ** (1 / 3))
 
 
 class _Search(NamedTuple):
