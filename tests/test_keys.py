@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -32,6 +33,7 @@ from stde_cli.problem.pdes.symbolic import Symbolic
 from stde_cli.system.prng import make_key
 from stde_cli.training import Problem, initial_state
 from stde_cli.training.start import FromLeastSquares, FromTrivialSolution
+from stde_cli.training.start.interactions import found
 from stde_cli.training.step import training_step
 from tests.estimators.test_table import COORDINATES_ONLY, GAUSSIAN, OPERATORS
 from tests.helpers import random_ansatz
@@ -164,6 +166,13 @@ def test_a_start_and_a_step(name: str, uses: Uses) -> None:
 
     run()
     check(uses, least=15)
+
+
+def test_what_is_found_to_occur_together(uses: Uses) -> None:
+    given: Any = PDE | {"residual": "u_t - laplacian(u) - f", "source": "t + x1*x3"}
+    pde = Symbolic(4, **given, key=make_key(0))
+    jax.jit(lambda: found(pde, 1, key=make_key(1)).members)()
+    check(uses, least=8)
 
 
 def test_metrics(uses: Uses) -> None:
