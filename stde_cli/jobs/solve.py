@@ -96,11 +96,13 @@ def solve(
                 config = won.ready.plan.config
             with configured_jax(config):
                 summary = _run(config, run, command, interrupts, job, started, won=won)
-        except (UsageError, Interrupted, OSError, KeyboardInterrupt) as error:
+        except BaseException as error:
             # Refused or stopped before the first step: nothing half-written stays, but for what
-            # Slurm will start again.
+            # Slurm will start again. What ends in a race has not begun, whatever ends it.
             comes_again = isinstance(error, Interrupted) and this_job() is not None
-            if not run.has_progress() and not comes_again:
+            stopped = isinstance(error, UsageError | Interrupted | OSError | KeyboardInterrupt)
+            never_began = stopped and not run.has_progress() and not comes_again
+            if never_began or not run.config.exists():
                 run.discard()
             raise
         _write_report(config, run)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import stde_cli as stde_api
+from stde_cli.jobs import solve
 from tests.end_to_end.command import SMALL, stde, stde_interrupted
 from tests.end_to_end.test_solve import read_arrays
 
@@ -83,6 +84,16 @@ def test_an_interrupt_in_the_race_leaves_nothing(tmp_path: Path) -> None:
     assert outcome.status == 143
     assert "before the first step" in outcome.err
     assert not run.exists()
+
+
+def test_an_error_in_the_race_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("of a class of the user's")
+
+    monkeypatch.setattr(solve, "race", broken)
+    with pytest.raises(RuntimeError, match="of a class"):
+        stde_api.solve(*SMALL, *RACE, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_start_that_leaves_nothing_takes_no_step(tmp_path: Path) -> None:
