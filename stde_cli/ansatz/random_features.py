@@ -113,12 +113,14 @@ class Drawn(eqx.Module):
         self.order = jax.random.uniform(order_key, (len(centres), len(family) // each))
 
     def seeing(
-        self, together: Int[Array, ""] | int, coupled: Bool[Array, "coordinates coordinates"]
+        self,
+        together: Int[Array, ""] | int,
+        coupled: Bool[Array, "coordinates coordinates"] | None = None,
     ) -> Bool[Array, "features inputs"]:
         """What each feature sees: `together` of the family, or as many as are coupled to its first.
 
         Args:
-            coupled: which coordinates of the family may be seen beside one another.
+            coupled: which coordinates of the family may be seen beside one another; None: all.
         """
         inside = slice(self.family.start, self.family.stop)
         chosen = jax.vmap(partial(_some, together, coupled))(self.order)
@@ -136,12 +138,13 @@ class Drawn(eqx.Module):
 
 def _some(
     together: Int[Array, ""] | int,
-    coupled: Bool[Array, "coordinates coordinates"],
+    coupled: Bool[Array, "coordinates coordinates"] | None,
     order: Float[Array, " coordinates"],
 ) -> Bool[Array, " coordinates"]:
     if not order.size:
         return jnp.zeros(0, bool)
     first = jnp.argmax(order)
-    order = jnp.where(coupled[first], order, -1.0).at[first].set(2.0)
-    before = jnp.sum(order[:, None] < order, axis=1)
+    if coupled is not None:
+        order = jnp.where(coupled[first], order, -1.0).at[first].set(2.0)
+    before = jnp.argsort(jnp.argsort(-order))
     return (before < together) & (order >= 0)

@@ -1,5 +1,6 @@
 """Random features against nested derivatives, and what each of them sees."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,13 +49,24 @@ def test_restriction_is_the_value_on_the_span(float64: None) -> None:
 def test_a_feature_sees_so_many_of_the_family_and_all_others(together: int) -> None:
     family = range(1, 5)
     drawn = Drawn(jnp.ones((200, 6)), 2.0, family=family, key=make_key(1))
-    seen = drawn.seeing(together, jnp.ones((4, 4), bool))
+    seen = drawn.seeing(together)
+    np.testing.assert_array_equal(seen, drawn.seeing(together, jnp.ones((4, 4), bool)))
     assert ((drawn.scaled(jnp.ones(6), seen).weights != 0) == seen).all()
     seen = np.asarray(seen)
     assert seen[:, [0, 5]].all()
     assert (seen[:, 1:5].sum(axis=1) == together).all()
     # Each of them as often as another.
     assert (np.abs(seen[:, 1:5].mean(axis=0) - together / 4) < 0.15).all()
+
+
+def test_what_features_see_of_many_coordinates_takes_no_memory_for_pairs() -> None:
+    drawn = Drawn(jnp.ones((20, 3_000)), 1.0, family=range(3_000), key=make_key(1))
+
+    def seen(order: jax.Array) -> jax.Array:
+        return eqx.tree_at(lambda d: d.order, drawn, order).seeing(3)
+
+    compiled = jax.jit(seen).lower(drawn.order).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 50 * drawn.order.size
 
 
 def test_a_feature_sees_together_what_is_coupled_alone() -> None:

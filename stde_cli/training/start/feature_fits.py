@@ -28,6 +28,8 @@ _TOGETHER = (1, 2, 3)
 
 _LOOKS = 100
 """Points at which couplings are looked for."""
+_MOST_COUPLED = 200
+"""Coordinates of a family in which they are."""
 _ABOVE_NOISE = 3.0
 """Mixed derivatives of coordinates that have something in common, in units of the median one. Where
 most of them have, this prunes what it should not, and the residual tells."""
@@ -77,8 +79,11 @@ class Inputs(eqx.Module):
 
     @property
     def may_be_coupled(self) -> bool:
-        """Whether there are pairs of coordinates, some of which may have nothing in common."""
-        return self.coordinates > 2
+        """Whether there are pairs of coordinates, some of which may have nothing in common.
+
+        Of many it is not asked: what is looked at has the size of all pairs.
+        """
+        return 2 < self.coordinates <= _MOST_COUPLED
 
     def draw(self, features: int, *, key: PRNGKey) -> Drawn:
         points_key, draw_key = jax.random.split(key)
@@ -146,11 +151,11 @@ class Fits(eqx.Module):
         """The residuals' norm at points held out, and the features fitted.
 
         Args:
-            coupled: which coordinates are seen beside one another.
+            coupled: which coordinates are seen beside one another; None: any.
             free: the part of the features that see any beside one another.
         """
         number = jnp.array(self.inputs.numbers_together)[together]
-        seen = self.drawn.seeing(number, self.any_coupled)
+        seen = self.drawn.seeing(number)
         if coupled is not None:
             count = len(seen)
             bound = jnp.arange(count) >= free * count
@@ -168,14 +173,15 @@ class Fits(eqx.Module):
         return score, with_factors(factors)
 
     @property
-    def any_coupled(self) -> Coupled:
+    def any_coupled(self) -> Coupled | None:
+        """None where it is not asked which."""
+        if not self.inputs.may_be_coupled:
+            return None
         count = self.inputs.coordinates
         return jnp.ones((count, count), bool)
 
     def coupled(self, fitted: RandomFeatures) -> Coupled:
         """The coordinates whose mixed derivative in what was fitted is no noise of the fit."""
-        if not self.inputs.may_be_coupled:
-            return self.any_coupled
         inputs = fitted.mixed_derivatives(self.drawn.centres[:_LOOKS], self.inputs.family)
         count, each = self.inputs.coordinates, self.inputs.inputs_each
         return above_noise(jnp.linalg.norm(inputs.reshape(count, each, count, each), axis=(1, 3)))

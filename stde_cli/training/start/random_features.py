@@ -74,11 +74,13 @@ class FromRandomFeatures(AbstractStart):
         large = Fits(exact, first.units, inputs, count, key=large_key)
 
         def fit(
-            coupled: Coupled, way: tuple[Scalar, Scalar]
-        ) -> tuple[Coupled, tuple[Scalar, RandomFeatures]]:
+            coupled: Coupled | None, way: tuple[Scalar, Scalar]
+        ) -> tuple[Coupled | None, tuple[Scalar, RandomFeatures]]:
             factor, free = way
             found = large(together, scales + jnp.log2(factor), self.rounds, coupled, free)
-            return jnp.where(free > 0, large.coupled(found[1]), coupled), found
+            if coupled is not None:
+                coupled = jnp.where(free > 0, large.coupled(found[1]), coupled)
+            return coupled, found
 
         factors, free = jnp.array(ways).T
         _, (scores, fitted) = lax.scan(fit, large.any_coupled, (factors, free))
