@@ -17,7 +17,10 @@ from stde_cli.training import Executable
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 BASE = ["dim=6", "network.width=8", "estimator.batch=3", "train.points=5", "steps=20"]
 SHALLOW = ["network.depth=2"]
-LITTLE = {"least_squares": ["start.rounds=1", "start.window=2", "start.degree=2"]}
+LITTLE = {
+    "least_squares": ["start.rounds=1", "start.window=2", "start.degree=2"],
+    "random_features": ["start.features=20"],
+}
 
 
 def names(group: str) -> list[str]:

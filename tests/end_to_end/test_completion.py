@@ -25,15 +25,27 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("so", "solve"),
         ("--v", "--version"),
-        ("solve pde=allen_cahn", "pde=allen_cahn pde=allen_cahn_bsde"),
+        ("solve pde=allen_cahn", "pde=allen_cahn pde=allen_cahn_1d pde=allen_cahn_bsde"),
         ("solve pde/solution=", "pde/solution=three_body pde/solution=two_body"),
         ("solve network.w", "network.width="),
         ("solve --config-dir m", ":directories"),
         ("solve --config-dir=m", ":directories"),
-        ("solve --config-dir mine pde=al", "pde=allen_cahn pde=allen_cahn_bsde pde=allowed"),
-        ("solve -m dim=3 -cd mine pde=al", "pde=allen_cahn pde=allen_cahn_bsde pde=allowed"),
-        ("bench pde=al --config-dir=mine pde=al", "pde=allen_cahn pde=allen_cahn_bsde pde=allowed"),
-        ("solve --config-dir nowhere pde=al", "pde=allen_cahn pde=allen_cahn_bsde"),
+        (
+            "solve --config-dir mine pde=al",
+            "pde=allen_cahn pde=allen_cahn_1d pde=allen_cahn_bsde pde=allowed",
+        ),
+        (
+            "solve -m dim=3 -cd mine pde=al",
+            "pde=allen_cahn pde=allen_cahn_1d pde=allen_cahn_bsde pde=allowed",
+        ),
+        (
+            "bench pde=al --config-dir=mine pde=al",
+            "pde=allen_cahn pde=allen_cahn_1d pde=allen_cahn_bsde pde=allowed",
+        ),
+        (
+            "solve --config-dir nowhere pde=al",
+            "pde=allen_cahn pde=allen_cahn_1d pde=allen_cahn_bsde",
+        ),
         ("solve --mu", "--multirun"),
         ("solve --cfg j", "job"),
         ("bench --cfg=j", "--cfg=job"),

@@ -140,7 +140,7 @@ def test_a_finished_run_is_trained_further(
     left = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
     # One that comes to nothing leaves what the run was.
     with monkeypatch.context() as patched:
-        patched.setattr("stde_cli.jobs.solve._compile", _does_not_fit)
+        patched.setattr("stde_cli.jobs.solve.prepared", _does_not_fit)
         assert in_process("resume", str(run), "steps=90", capsys=capsys).status == 2
     # But that it was tried.
     left |= {run / name: (run / name).read_bytes() for name in ("console.log", "attempts.json")}
