@@ -14,7 +14,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from stde_cli.config.composition import choices, config_directory
 from stde_cli.config.hydra_errors import explain
 from stde_cli.config.schema import CandidateConfig
+from stde_cli.config.targets import GROUPS
 from stde_cli.system.errors import UsageError
+
+_NOT_OF_A_CANDIDATE = ("pde", "dim", "seed", "run_dir", "resume", "race", "trial", "runtime")
 
 Compose: TypeAlias = Callable[[list[str]], DictConfig]
 """From overrides to a configuration."""
@@ -39,8 +42,8 @@ def variant_of(config: DictConfig, overrides: list[str], method: str) -> DictCon
         UsageError: one of the method's own is no override, or names what is not there.
     """
     changes = changes_of(config, method)
-    together = _on_top(overrides, changes, f"bench.variants.{method}")
-    variant = composed_here("bench", together)
+    _check_overrides(changes, f"bench.variants.{method}")
+    variant = composed_here("bench", _on_top(overrides, changes))
     regrouped = _chosen_in(changes)
     with open_dict(variant):
         shared = "estimator" in regrouped and "estimator.batch" not in regrouped
@@ -67,7 +70,7 @@ def candidates(config: DictConfig, overrides: list[str], compose: Compose) -> li
     """Those of `config.race`, in its order, but for what the user has decided. None: no race.
 
     A group that the user chose stays chosen: what would change it is not tried. Nor is what comes
-    to the same as another one.
+    to the same as another one. Other keys of a candidate's give way to those that were typed.
 
     Args:
         overrides: what the user typed.
@@ -76,22 +79,31 @@ def candidates(config: DictConfig, overrides: list[str], compose: Compose) -> li
         UsageError: there is none, or a candidate's own are no overrides, or name what is not there.
     """
     found: list[Candidate] = []
-    decided = {key for o in overrides for key in [_key(o)] if key != "experiment"}
+    typed = {_key(override) for override in overrides}
     written: Any = OmegaConf.to_container(config.race.candidates)
     for name, settings in written.items():
         given = CandidateConfig(**settings)
-        changes = given.overrides
-        together = _on_top(overrides, changes, f"race.candidates.{name}.overrides")
+        where = f"race.candidates.{name}.overrides"
+        _check_overrides(given.overrides, where)
+        if fixed := [o for o in given.overrides if _group(o) in _NOT_OF_A_CANDIDATE]:
+            why = "candidates are of one problem, and run in one place"
+            raise UsageError(where, fixed[0], why, "leave it out")
+        changed = {_key(override) for override in given.overrides}
         most = given.up_to_dim or config.dim
         fits = given.from_dim <= config.dim <= most
-        if not fits or decided & {_key(change) for change in changes}:
+        if not fits or typed & changed & GROUPS.keys():
             continue
-        own = compose(together)
+        # A number that the user gave stays, too, where its group is not another now.
+        regrouped = _chosen_in(given.overrides)
+        changes = [
+            o for o in given.overrides if _key(o) not in typed or _group(o) in regrouped - {_key(o)}
+        ]
+        own = compose(_on_top(overrides, changes))
         with open_dict(own):
             own.race.candidates = {}
         if all(own != other.config for other in found):
             steps = given.steps or config.race.steps
-            found.append(Candidate(str(name), own, min(steps, config.steps)))
+            found.append(Candidate(str(name), own, min(steps, own.steps)))
     if config.race.candidates and not found:
         why = "none is left, for this dim and what was chosen"
         raise UsageError("race.candidates", None, why, "leave +experiment=accurate out")
@@ -108,14 +120,17 @@ def sets(changes: list[str], key: str) -> bool:
     return any(_key(change) == key for change in changes)
 
 
-def _on_top(overrides: list[str], changes: list[str], where: str) -> list[str]:
+def _check_overrides(changes: list[str], where: str) -> None:
+    for number, change in enumerate(changes):
+        if not re.match(r"~|[+]*[\w./@]+=", change):
+            raise UsageError(f"{where}[{number}]", change, "is no override", "write key=value")
+
+
+def _on_top(overrides: list[str], changes: list[str]) -> list[str]:
     """The user's and then those of `changes`.
 
     Another choice in a group may lack the keys that the user set on the first: they are left out.
     """
-    for number, change in enumerate(changes):
-        if not re.match(r"~|[+]*[\w./@]+=", change):
-            raise UsageError(f"{where}[{number}]", change, "is no override", "write key=value")
     regrouped = _chosen_in(changes)
     kept = [o for o in overrides if _group(o) not in regrouped]
     return _with_one_list_of_experiments([*kept, *changes])

@@ -87,13 +87,14 @@ def solve(
             # Another process may have been faster.
             run.refuse_if_taken()
             run.clear()
-        started = time.perf_counter()
+        started, won, racing = time.perf_counter(), None, bool(candidates)
         reset_peak_memory()
         try:
-            won = race(config, candidates, run, interrupts, job) if candidates else None
-            if won is not None:
+            if racing:
+                with _announced(config, run, command, interrupts):
+                    won = race(config, candidates, run, interrupts, job)
                 run.write_asked(OmegaConf.to_yaml(kept(config)))
-                config = won.ready.plan.config
+                config, racing = won.ready.plan.config, False
             with configured_jax(config):
                 summary = _run(config, run, command, interrupts, job, started, won=won)
         except BaseException as error:
@@ -101,12 +102,30 @@ def solve(
             # Slurm will start again. What ends in a race has not begun, whatever ends it.
             comes_again = isinstance(error, Interrupted) and this_job() is not None
             stopped = isinstance(error, UsageError | Interrupted | OSError | KeyboardInterrupt)
-            never_began = stopped and not run.has_progress() and not comes_again
-            if never_began or not run.config.exists():
+            if not comes_again and (racing or (stopped and not run.has_progress())):
                 run.discard()
             raise
         _write_report(config, run)
     return summary
+
+
+@contextmanager
+def _announced(
+    config: DictConfig, run: RunDirectory, command: str, interrupts: Interrupts
+) -> Iterator[None]:
+    """Within the context a race is on: a job that is ended in it, and comes again, finds out."""
+    run.write_config(OmegaConf.to_yaml(kept(config)))
+    run.write_summary(_announcement(config, run, command))
+    attempts, job = Attempts(run.path), this_job()
+    attempts.begin(0, job and job.name, job and job.node)
+    try:
+        yield
+    except BaseException:
+        by = interrupts.received
+        attempts.end(INTERRUPTED if by else FAILED, 0, by.name if by else None)
+        raise
+    # The run itself is the attempt, from here on.
+    attempts.withdraw()
 
 
 def resume(
@@ -361,6 +380,14 @@ class _Record:
 def _new_summary(
     config: DictConfig, run: RunDirectory, command: str, shapes: TrainerState
 ) -> Summary:
+    summary = _announcement(config, run, command)
+    summary.parameters = parameter_count(shapes.ansatz.network)
+    summary.device, summary.versions = device_name(), versions()
+    summary.git_revision = git_revision()
+    return summary
+
+
+def _announcement(config: DictConfig, run: RunDirectory, command: str) -> Summary:
     return Summary(
         status=RUNNING,
         command=command,
@@ -370,10 +397,6 @@ def _new_summary(
         dim=config.dim,
         seed=config.seed,
         steps_planned=config.steps,
-        parameters=parameter_count(shapes.ansatz.network),
-        device=device_name(),
-        versions=versions(),
-        git_revision=git_revision(),
     )
 
 

@@ -58,6 +58,11 @@ class Attempts:
         last.seconds_to_save = saved
         self._write()
 
+    def withdraw(self) -> None:
+        """The last one was none of the run's."""
+        self.all.pop()
+        self._write()
+
     def end_otherwise(self, how: str) -> None:
         """The last attempt has ended, and what became of it is known by now."""
         if self.all:

@@ -46,9 +46,19 @@ def test_the_same_is_not_tried_twice_nor_longer_than_the_run() -> None:
     assert [c.steps for c in tried("dim=100", "steps=70")] == [70, 70]
 
 
+def test_numbers_that_were_typed_stay() -> None:
+    found = {c.name: c.config for c in tried("pde=wave", "train.points=70")}
+    assert (found["gauss_newton"].train.points, found["gauss_newton"].steps) == (70, 500)
+    assert {c.name: c.config for c in tried("pde=wave", "steps=9")}["gauss_newton"].steps == 9
+    # Not those of another network.
+    wide = {c.name: c.config for c in tried("pde=wave", "network.width=64")}
+    assert (wide["gauss_newton"].network.width, wide["network"].network.width) == (24, 64)
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
+        (["race.candidates.network.overrides=['seed=3']"], "overrides=seed=3: candidates are of"),
         (["race.candidates.network.overrides=['loss']"], r"network.overrides\[0\]=loss: is no ov"),
         (["race.candidates.network.overrides=['loss=residul']"], "did you mean residual"),
         (["race.candidates.network.overrides=['setps=3']"], "did you mean steps"),
