@@ -15,7 +15,6 @@ from omegaconf.errors import OmegaConfBaseException
 from stde_cli.cli import hydra_app
 from stde_cli.config.earlier import finished_already
 from stde_cli.config.kept import slug
-from stde_cli.config.variants import candidates, composed_here
 from stde_cli.runs.reporting.summary import show_summary
 from stde_cli.runs.summary import Summary
 from stde_cli.system.errors import Interrupted, JobFailed, StdeError, UsageError
@@ -69,6 +68,7 @@ def _finished(config: DictConfig, hydra_config: Any) -> Summary | None:
 def _solve(config: DictConfig, hydra_config: Any, command: str) -> Summary:
     # JAX takes a second: what Hydra refuses, and what is finished, is told without it.
     from stde_cli.config.validate import validate
+    from stde_cli.config.variants import candidates, composed_here
     from stde_cli.jobs.tuning.trial import told
 
     with told(config) as trial:
