@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -33,12 +34,20 @@ def launch(
 
     Args:
         config: checked by `validate`.
-        candidates: those of its race, where it has one.
         place: the directory; None: a new one under runs/.
+        candidates: those of its race, where it has one.
 
     Raises:
         StdeError: as `solve` and `resume` do.
     """
+    anew = partial(
+        session.solve,
+        config,
+        command=command,
+        interrupts=interrupts,
+        job=job,
+        candidates=candidates,
+    )
     # A job that Slurm starts again goes on, without anybody's saying so.
     job_again = (slurm_job := this_job()) is not None and slurm_job.restarts > 0
     goes_on = config.resume != "never" or job_again
@@ -50,15 +59,7 @@ def launch(
         else:
             run = RunDirectory.create(place)
         with requeued(run):
-            summary = session.solve(
-                config,
-                run,
-                command=command,
-                interrupts=interrupts,
-                job=job,
-                candidates=candidates,
-            )
-        return run, summary
+            return run, anew(run=run)
     begun = run.has_checkpoint()
     # Of a trial, its study may have said that it is over.
     over = (FINISHED,) if config.trial is None else (FINISHED, PRUNED)
@@ -68,16 +69,8 @@ def launch(
         refuse_if_futile(run)
     with requeued(run):
         if begun:
-            goes_on = chosen(run, config)
-            summary = session.resume(goes_on, run, command=command, interrupts=interrupts, job=job)
+            config = chosen(run, config)
+            summary = session.resume(config, run, command=command, interrupts=interrupts, job=job)
         else:
-            summary = session.solve(
-                config,
-                run,
-                command=command,
-                interrupts=interrupts,
-                job=job,
-                again=True,
-                candidates=candidates,
-            )
+            summary = anew(run=run, again=True)
     return run, summary

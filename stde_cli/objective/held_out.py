@@ -32,9 +32,12 @@ def left_over(
     key: PRNGKey,
     between: Callable[[], None],
 ) -> float:
-    """sqrt(mean R^2 / size + sum of weight * mean square / size), without the estimator's variance.
+    """sqrt(mean R^2 / size + sum of weight * mean square / size) over fresh points.
+
+    The equation's R^2 is without the estimator's variance; that of a condition that samples is not.
 
     Args:
+        sizes: of the equation, and of all conditions together.
         points: at most; of each condition that does not say how many, too.
         between: called now and then, and may raise.
     """
