@@ -9,9 +9,8 @@ one of rank h at most.
 
 from collections.abc import Sequence
 from functools import reduce
-from itertools import combinations_with_replacement
-from math import factorial, perm, prod
-from operator import add, mul
+from itertools import combinations_with_replacement, product
+from operator import add, sub
 from typing import TypeAlias
 
 import equinox as eqx
@@ -20,19 +19,28 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from stde_cli.ansatz.factors import (
+    AbstractFactors,
+    Change,
+    Term,
+    Values,
+    changed,
+    differentiated,
+    displaced,
+    factors_at,
+    multiplied,
+)
 from stde_cli.ansatz.partners import Partners
 from stde_cli.autodiff.directions import AbstractDirections
 from stde_cli.autodiff.restriction import sum_in_blocks
+from stde_cli.problem.domains import Circles
 from stde_cli.problem.operators import Triple
 from stde_cli.system.types import Point, RestrictedField, Scalar
 
-Term: TypeAlias = tuple[int, ...]
-"""A monomial: exponents of the single coordinates, then of those within a window."""
-
 _Rows: TypeAlias = tuple[
-    Int[Array, " rows"], list[Float[Array, " rows"]], Float[Array, "rows terms"]
+    Int[Array, " rows"], list[tuple[Float[Array, " rows"], ...]], Float[Array, "rows terms"]
 ]
-"""Windows: their numbers, their members at each offset and their readouts."""
+"""Windows: their numbers, what is seen of their members at each offset, and their readouts."""
 
 
 class WindowPolynomials(eqx.Module):
@@ -44,6 +52,8 @@ class WindowPolynomials(eqx.Module):
     and the Laplacian each cost O(dim).
 
     With `partners` window m holds x_m and its partners, of which there are `window` - 1 at most.
+    Of a coordinate that is one of `circles` a monomial holds a sine or cosine in place of a power,
+    such as cos 2a in place of x^2: the p_f are polynomials in sines and cosines of it.
 
     Raises:
         ValueError: the window holds no coordinate.
@@ -58,6 +68,8 @@ class WindowPolynomials(eqx.Module):
     window: int = eqx.field(static=True)
     degree: int = eqx.field(static=True)
     partners: Partners | None
+    circles: tuple[Circles, ...] = eqx.field(static=True)
+    """Periodic coordinates: the family as a whole, and single ones."""
 
     def __init__(
         self,
@@ -67,63 +79,75 @@ class WindowPolynomials(eqx.Module):
         window: int,
         degree: int,
         partners: Partners | None = None,
+        circles: tuple[Circles, ...] = (),
     ):
         if window < 1:
             raise ValueError(f"a window of {window} coordinates is empty")
         self.single, self.family = tuple(single), (family.start, family.stop)
         self.window, self.degree, self.partners = window, degree, partners
+        self.circles = circles
         shared, windowed = self._terms()
         self.shared = jnp.zeros(len(shared))
         self.readout = jnp.zeros((len(windowed) if len(family) else 0, len(family)))
 
     def __call__(self, x: Point) -> Scalar:
-        shared, windows = self._sums(self._variables(x))
+        shared, windows = self._sums(self._values(self._seen(x)))
         return shared + jnp.sum(windows)
 
     def restrict(self, x: Point, directions: AbstractDirections) -> RestrictedField:
         """p(x + V s) by Taylor's formula in the displacement V s, which ends at `degree`.
 
         The coefficients belong to the point alone and the powers of V s to the directions alone:
-        they meet in one product of matrices for each degree, and no point is displaced.
+        they meet in products of matrices, and no point is displaced. So it is for sines and
+        cosines, by the addition theorem.
         """
-        (start, stop), count = self.family, len(self.single)
-        everywhere = self._variables(x)
+        (start, stop), count, kinds = self.family, len(self.single), self._kinds
+        everywhere = self._seen(x)
         touched = self._touched_windows(directions)
         if touched is None:
             rows = jnp.arange(stop - start), everywhere[count:], self.readout.T
         else:
             numbers, share = touched
             family = jnp.pad(x[start:stop], (0, self.window))
-            members = [family[self._member(numbers, k)] for k in range(self.window)]
+            members = []
+            for k, kind in enumerate(kinds[count:]):
+                member = self._member(numbers, k)
+                inside = member < stop - start
+                members.append(tuple(seen * inside for seen in kind.seen(family[member])))
             rows = numbers, members, (self.readout[:, numbers] * share).T
         pulls = [directions.at(jnp.array([position]))[:, 0] for position in self.single]
-        still = self._of_singles(everywhere)
+        single_values = self._values(everywhere[:count])
+        still = self._of_singles(self._values(everywhere))
 
         def along(s: Float[Array, " directions"]) -> Scalar:
-            single = [s @ pull for pull in pulls]
+            single = [
+                kind.shifts(s @ pull, self.degree) for kind, pull in zip(kinds, pulls, strict=False)
+            ]
 
             def moved(counted: Bool[Array, " rows"], rows: _Rows) -> Scalar:
                 numbers, members, readout = rows
-                coefficients = self._coefficients([*everywhere[:count], *members], readout.T)
-                shift = [jnp.broadcast_to(t, numbers.shape) for t in single]
+                values = [*single_values, *self._values(members, count)]
+                coefficients = self._coefficients(values, readout.T)
+                shifts = [[jnp.broadcast_to(t, numbers.shape) for t in own] for own in single]
                 for offset in range(self.window):
                     # What hangs over the end of the family stays zero, whatever comes after it.
                     member = self._member(numbers, offset)
                     inside = counted & (member < stop - start)
-                    shift.append(s @ (directions.at(start + member) * inside))
-                return _polynomial(coefficients, jnp.stack(shift))
+                    shift = s @ (directions.at(start + member) * inside)
+                    shifts.append(kinds[count + offset].shifts(shift, self.degree))
+                return _sum_of_products(coefficients, shifts)
 
-            terms = (c * _monomial(orders, single) for orders, c in still.items())
+            terms = (c * multiplied(shift, single) for shift, c in still.items())
             return sum(terms, sum_in_blocks(moved, rows, s.size))
 
         return along
 
     def value_gradient_laplacian(self, x: Point, over: range) -> Triple:
-        variables, start, stop = self._variables(x), *self.family
-        shared, windows = self._sums(variables)
+        values, start, stop = self._values(self._seen(x)), *self.family
+        shared, windows = self._sums(values)
         value, gradient, laplacian = shared + jnp.sum(windows), jnp.zeros_like(x), 0 * shared
         for k, position in enumerate(self.single):
-            slope, curvature = (self._sums(variables, self._pure(k, order)) for order in (1, 2))
+            slope, curvature = (self._sums(values, self._pure(k, order)) for order in (1, 2))
             gradient = gradient.at[position].set(slope[0] + jnp.sum(slope[1]))
             if position in over:
                 laplacian = laplacian + curvature[0] + jnp.sum(curvature[1])
@@ -133,7 +157,7 @@ class WindowPolynomials(eqx.Module):
         for offset in range(min(self.window, stop - start)):
             # Entry m is the derivative of window m in its coordinate at this offset.
             slope, curvature = (
-                self._windows(variables, self.readout, self._pure(len(self.single) + offset, order))
+                self._windows(values, self.readout, self._pure(len(self.single) + offset, order))
                 for order in (1, 2)
             )
             slopes.append(slope)
@@ -150,7 +174,16 @@ class WindowPolynomials(eqx.Module):
         """The degree of each shared term, and of each of a window's."""
         shared, windowed = self._terms()
         windowed = windowed[: len(self.readout)]
-        return jnp.array([*map(sum, shared)], int), jnp.array([*map(sum, windowed)], int)
+        return self._degrees_of(shared), self._degrees_of(windowed)
+
+    def _degrees_of(self, terms: Sequence[Term]) -> Int[Array, " terms"]:
+        return jnp.array([sum(map(_degree, self._kinds, term)) for term in terms], int)
+
+    @property
+    def _kinds(self) -> list[AbstractFactors]:
+        """Of factors: of the single coordinates, and of one at each offset of a window."""
+        single = [factors_at(position, self.circles) for position in self.single]
+        return [*single, *[factors_at(self.family[0], self.circles)] * self.window]
 
     def _member(self, numbers: Int[Array, " windows"], offset: int) -> Int[Array, " windows"]:
         """The coordinate at that offset in windows of these numbers; those beyond: none."""
@@ -206,7 +239,11 @@ class WindowPolynomials(eqx.Module):
             for degree in range(1, self.degree + 1)
             for choice in combinations_with_replacement(range(count), degree)
         ]
-        return [tuple(choice.count(k) for k in range(count)) for choice in choices]
+        return [
+            term
+            for choice in choices
+            for term in product(*(k.of_degree(choice.count(n)) for n, k in enumerate(self._kinds)))
+        ]
 
     def _terms(self) -> tuple[list[Term], list[Term]]:
         """Those of the single coordinates alone, and those of a window."""
@@ -214,43 +251,46 @@ class WindowPolynomials(eqx.Module):
         shared = [term for term in terms if not any(term[count:])]
         return shared, [term for term in terms if term[count]]
 
-    def _orders(self) -> list[Term]:
-        """How often in each variable the terms can be differentiated, once at least in all."""
-        terms = [term for part in self._terms() for term in part]
+    def _shifts(self) -> list[Term]:
+        """Products of shifts that are met by some term, all but 1."""
+        kinds, terms = self._kinds, [term for part in self._terms() for term in part]
         return [
-            orders
-            for orders in self._monomials()
-            if any(all(m >= n for m, n in zip(term, orders, strict=True)) for term in terms)
+            shift
+            for shift in self._monomials()
+            if any(changed(kinds, term, displaced, shift)[0] for term in terms)
         ]
 
-    def _of_singles(self, variables: list[jax.Array]) -> dict[Term, Scalar]:
-        """The factors of powers of the singles' displacement, of power 0 too; windows stay."""
+    def _of_singles(self, values: list[Values]) -> dict[Term, Scalar]:
+        """What is multiplied by shifts of the singles, and by none; windows stay."""
         count, (shared, windowed) = len(self.single), self._terms()
         # Of each term what the windows add up to, a number: nothing else is of the family's size.
         totals = [
-            jnp.sum(c * _monomial(term[count:], variables[count:]))
+            jnp.sum(c * multiplied(term[count:], values[count:]))
             for c, term in zip(self.readout, windowed, strict=False)
         ]
         factors = [*zip(totals, windowed, strict=False), *zip(self.shared, shared, strict=True)]
         none = (0,) * count
-        asked = {none: None} | {a[:count]: None for a in self._orders() if not any(a[count:])}
+        asked = {none: None} | {a[:count]: None for a in self._shifts() if not any(a[count:])}
+        kinds = self._kinds[:count]
         return {
-            orders: sum(
-                (c * _derivative(term[:count], variables[:count], orders) for c, term in factors),
+            shift: sum(
+                (
+                    c * _changed_term(kinds, term[:count], values[:count], displaced, shift)
+                    for c, term in factors
+                ),
                 jnp.zeros((), self.shared.dtype),
             )
-            / prod(map(factorial, orders))
-            for orders in asked
+            for shift in asked
         }
 
     def _coefficients(
-        self, variables: list[jax.Array], readout: Float[Array, "terms windows"]
+        self, values: list[Values], readout: Float[Array, "terms windows"]
     ) -> dict[Term, Float[Array, " windows"]]:
-        """The factors of a displacement's powers in each window, but for those of singles alone."""
+        """What is multiplied by a window's shifts, but for those of singles alone."""
         return {
-            orders: self._windows(variables, readout, orders) / prod(map(factorial, orders))
-            for orders in self._orders()
-            if any(orders[len(self.single) :])
+            shift: self._windows(values, readout, shift, displaced)
+            for shift in self._shifts()
+            if any(shift[len(self.single) :])
         }
 
     def _pure(self, variable: int, order: int) -> Term:
@@ -258,37 +298,50 @@ class WindowPolynomials(eqx.Module):
         count = len(self.single) + self.window
         return tuple(order if k == variable else 0 for k in range(count))
 
-    def _variables(self, x: Point) -> list[jax.Array]:
-        """What the terms are of: the single coordinates, and the family moved by each offset."""
-        family = jnp.pad(x[slice(*self.family)], (0, self.window - 1))
-        count = self.family[1] - self.family[0]
+    def _seen(self, x: Point) -> list[tuple[jax.Array, ...]]:
+        """Of the single coordinates, and of the family moved by each offset."""
+        count, kinds = len(self.single), self._kinds
+        single = [kind.seen(x[k]) for kind, k in zip(kinds, self.single, strict=False)]
+        own = kinds[count].seen(x[slice(*self.family)])
+        family = [jnp.pad(seen, (0, self.window - 1)) for seen in own]
+        length = self.family[1] - self.family[0]
         if self.partners is None:
-            moved = [family[offset : offset + count] for offset in range(self.window)]
+            moved = [
+                tuple(seen[offset : offset + length] for seen in family)
+                for offset in range(self.window)
+            ]
         else:
-            others = [_taken(family, numbers) for numbers in self.partners.members.T]
-            moved = [family[:count], *others]
-        return [*(x[position] for position in self.single), *moved]
+            members = self.partners.members.T
+            moved = [own, *(tuple(_taken(seen, numbers) for seen in family) for numbers in members)]
+        return [*single, *moved]
+
+    def _values(self, seen: Sequence[tuple[jax.Array, ...]], first: int = 0) -> list[Values]:
+        """Of the factors of each coordinate, the first of which has that number."""
+        kinds = self._kinds[first : first + len(seen)]
+        return [kind.values(own, self.degree) for kind, own in zip(kinds, seen, strict=True)]
 
     def _sums(
-        self, variables: list[jax.Array], orders: Term | None = None
+        self, values: list[Values], orders: Term | None = None
     ) -> tuple[Scalar, Float[Array, " family"]]:
         """The shared terms' sum and that of every window, or a derivative of the two."""
+        orders, kinds = orders or (0,) * len(values), self._kinds
         parts = [
-            c * _derivative(term, variables, orders)
+            c * _changed_term(kinds, term, values, differentiated, orders)
             for c, term in zip(self.shared, self._terms()[0], strict=True)
         ]
         shared = sum(parts, jnp.zeros((), self.shared.dtype))
-        return shared, self._windows(variables, self.readout, orders)
+        return shared, self._windows(values, self.readout, orders)
 
     def _windows(
         self,
-        variables: list[jax.Array],
+        values: list[Values],
         readout: Float[Array, "terms windows"],
-        orders: Term | None = None,
+        by: Term,
+        change: Change = differentiated,
     ) -> Float[Array, " windows"]:
-        """What the terms of each window add up to, or a derivative of that."""
+        """What the terms of each window add up to, each of them changed."""
         parts = [
-            c * _derivative(term, variables, orders)
+            c * _changed_term(self._kinds, term, values, change, by)
             for c, term in zip(readout, self._terms()[1], strict=False)
         ]
         return sum(parts, jnp.zeros(readout.shape[1], readout.dtype))
@@ -299,37 +352,57 @@ def _taken(values: Float[Array, " n"], numbers: Int[Array, " m"]) -> Float[Array
     return values.at[numbers].get(mode="promise_in_bounds")
 
 
-def _polynomial(
-    coefficients: dict[Term, Float[Array, " windows"]], shift: Float[Array, "variables windows"]
+def _sum_of_products(
+    coefficients: dict[Term, Float[Array, " windows"]],
+    shifts: list[list[Float[Array, " windows"]]],
 ) -> Scalar:
-    """sum over windows of sum_a coefficients[a] shift^a: one product of matrices a degree."""
-    total, powers, lower = jnp.zeros((), shift.dtype), shift, []
-    for degree in range(1, 1 + max(map(sum, coefficients), default=0)):
-        orders = [a for a in coefficients if sum(a) == degree]
-        first = [next(k for k, times in enumerate(a) if times) for a in orders]
-        if degree == 1:
-            powers = shift[jnp.array(first)]
-        else:
-            # A power is one of the degree below, times its first variable.
-            rest = [
-                tuple(times - (k == one) for k, times in enumerate(a))
-                for a, one in zip(orders, first, strict=True)
-            ]
-            powers = powers[jnp.array([*map(lower.index, rest)])] * shift[jnp.array(first)]
-        lower = orders
-        total = total + jnp.vdot(jnp.stack([coefficients[a] for a in orders]), powers)
+    """sum over windows of sum_a coefficients[a] times a's product of shifts.
+
+    One product of matrices for each number of coordinates.
+    """
+    total = jnp.zeros((), shifts[-1][0].dtype)
+    if not coefficients:
+        return total
+    alone = [*dict.fromkeys(one for shift in coefficients for one in _one_by_one(shift))]
+    table = jnp.stack([multiplied(one, shifts) for one in alone])
+    fewer, products = [(0,) * len(shifts)], jnp.ones((1, 1), table.dtype)
+    for count in range(1, 1 + max(map(_moved, coefficients))):
+        together = [shift for shift in coefficients if _moved(shift) == count]
+        # Of the first coordinate, times that of the others.
+        first = [_one_by_one(shift)[0] for shift in together]
+        others = [tuple(map(sub, *each)) for each in zip(together, first, strict=True)]
+        first, others = (
+            [*map(order.index, each)] for order, each in ((alone, first), (fewer, others))
+        )
+        products = table[jnp.array(first)] * products[jnp.array(others)]
+        total = total + jnp.vdot(jnp.stack([coefficients[shift] for shift in together]), products)
+        fewer = together
     return total
 
 
-def _derivative(term: Term, variables: list[jax.Array], orders: Term | None) -> jax.Array | float:
-    """A monomial, differentiated orders[k] times in variable k."""
-    orders = orders or (0,) * len(term)
-    factor = prod(map(perm, term, orders))
-    left = tuple(m - n for m, n in zip(term, orders, strict=True))
-    return factor * _monomial(left, variables) if factor else 0.0
+def _moved(shift: Term) -> int:
+    """How many coordinates it moves."""
+    return len(_one_by_one(shift))
 
 
-def _monomial(exponents: Term, variables: list[jax.Array]) -> jax.Array | float:
-    """The product of the variables' powers."""
-    powers = [v for v, times in zip(variables, exponents, strict=True) for _ in range(times)]
-    return reduce(mul, powers) if powers else 1.0
+def _one_by_one(shift: Term) -> list[Term]:
+    """The shifts of each coordinate that it moves."""
+    zeros = (0,) * len(shift)
+    return [(*zeros[:k], number, *zeros[k + 1 :]) for k, number in enumerate(shift) if number]
+
+
+def _changed_term(
+    kinds: Sequence[AbstractFactors],
+    term: Term,
+    values: Sequence[Values],
+    change: Change,
+    by: Term,
+) -> jax.Array | float:
+    times, other = changed(kinds, term, change, by)
+    if times in (0, 1):
+        return multiplied(other, values) if times else 0.0
+    return times * multiplied(other, values)
+
+
+def _degree(kind: AbstractFactors, number: int) -> int:
+    return kind.degree(number)

@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from stde_cli.ansatz.networks import OfFeatures, on_domain, redundant
 from stde_cli.config.solutions import given_solution, is_given
 from stde_cli.config.targets import BESIDE_ARGUMENTS, GROUPS
+from stde_cli.config.validate import check_terms
 from stde_cli.estimators import Exact
 from stde_cli.expressions import Field
 from stde_cli.objective.losses import AbstractSumOfSquares
@@ -181,7 +182,7 @@ def _build(config: DictConfig) -> Built:
         schedule=_schedule(config),
     )
     _check_squares(config, problem)
-    _check_periodic(config, problem)
+    _check_periodic(problem)
     network, features = _maker(config, "network"), _features(config, "network", pde)
     # The start makes its own, of the texts: here they are refused where they will not do.
     _features(config, "start", pde)
@@ -290,11 +291,12 @@ def _check_squares(config: DictConfig, problem: Problem) -> None:
         raise UsageError("loss", config.choices.get("loss"), why, "take loss=residual")
 
 
-def _check_periodic(config: DictConfig, problem: Problem) -> None:
-    """Refuse a guess that has no period where u is to have one."""
-    if problem.pde.domain.circles and isinstance(problem.start, FromLeastSquares):
-        why = "its polynomials are not periodic, as a coordinate is to be"
-        raise UsageError("start", config.choices.get("start"), why, "take start=random_features")
+def _check_periodic(problem: Problem) -> None:
+    """Refuse more sines and cosines than can be compiled: only the PDE says that it has some."""
+    start, family = problem.start, problem.pde.layout.family_range
+    periodic = any(c.start <= family.start < c.stop for c in problem.pde.domain.circles)
+    if periodic and isinstance(start, FromLeastSquares):
+        check_terms("start.window", start.window, start.degree, periodic=True)
 
 
 def _check_operators(config: DictConfig, residual: SampledResidual) -> None:

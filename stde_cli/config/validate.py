@@ -156,15 +156,24 @@ def _check_across(config: DictConfig, *, new: bool) -> None:
             OmegaConf.select(config, f"{group}.{name}") for name in ("window", "degree")
         )
         if new and window is not None and degree is not None:
-            _check_terms(f"{group}.window", window, degree)
+            check_terms(f"{group}.window", window, degree)
 
 
-def _check_terms(key: str, window: int, degree: int) -> None:
-    """Each term of a polynomial is compiled by itself."""
-    terms = comb(window + degree, degree)
+def check_terms(key: str, window: int, degree: int, *, periodic: bool = False) -> None:
+    """Each term of a polynomial is compiled by itself; of periodic coordinates it has more."""
+
+    def count(degree: int) -> int:
+        if not periodic:
+            return comb(window + degree, degree)
+        # A sine and a cosine for each of the coordinates that are in a term.
+        each = (2**k * comb(window, k) * comb(degree, k) for k in range(window + 1))
+        return sum(each)
+
+    terms = count(degree)
     if terms > _MOST_TERMS:
-        highest = max(n for n in range(degree) if comb(window + n, n) <= _MOST_TERMS)
-        why = f"a polynomial of {window} coordinates and degree {degree} has {terms:,} terms"
+        highest = max(n for n in range(degree) if count(n) <= _MOST_TERMS)
+        what = "periodic coordinates" if periodic else "coordinates"
+        why = f"a polynomial of {window} {what} and degree {degree} has {terms:,} terms"
         also = f", or {key.replace('window', 'degree')} to {highest}" if highest else ""
         mend = f"lower it{also}"
         raise UsageError(key, window, why, mend)

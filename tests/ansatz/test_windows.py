@@ -1,4 +1,5 @@
-"""Polynomials of windows, against nested derivatives and against products of primes."""
+"""Polynomials of windows, against nested derivatives and against products of primes, and of sines
+and cosines."""
 
 from itertools import product
 from math import comb, prod
@@ -13,6 +14,7 @@ import pytest
 from stde_cli.ansatz.partners import of_cliques
 from stde_cli.ansatz.windows import WindowPolynomials
 from stde_cli.autodiff.directions import DenseDirections
+from stde_cli.problem.domains import Circles
 from stde_cli.system.prng import make_key
 from tests.helpers import coordinate_directions, dense_matrix, filled, point_inside
 
@@ -41,17 +43,42 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "nothing": {"family": range(0), "window": 1, "degree": 0},
 }
+PERIODIC: dict[str, dict[str, Any]] = {
+    "a periodic family": {
+        "family": range(1, 6),
+        "single": (0,),
+        "window": 2,
+        "degree": 3,
+        "circles": (Circles(1, 6, -0.5, 2.0),),
+    },
+    "one beside a family": {
+        "family": range(1, 5),
+        "single": (0, 5),
+        "window": 2,
+        "degree": 2,
+        "circles": (Circles(5, 6, -1.0, 3.0),),
+    },
+    "periodic partners": {
+        "family": range(1, 6),
+        "single": (0,),
+        "window": 3,
+        "degree": 2,
+        "partners": of_cliques(5, [(0, 3), (3, 1, 2), (4, 1)]),
+        "circles": (Circles(0, 1, 0.0, 1.0), Circles(1, 6, -1.0, 2.0)),
+    },
+}
+ALL = CASES | PERIODIC
 
 
 def empty(name: str) -> WindowPolynomials:
-    return WindowPolynomials(**CASES[name])
+    return WindowPolynomials(**ALL[name])
 
 
 def with_noise(name: str) -> WindowPolynomials:
     polynomials = filled(lambda: empty(name))
     if polynomials.partners is None:
         return polynomials
-    return eqx.tree_at(lambda p: p.partners, polynomials, CASES[name]["partners"])
+    return eqx.tree_at(lambda p: p.partners, polynomials, ALL[name]["partners"])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -83,6 +110,43 @@ def test_every_monomial_of_every_window_occurs_once(name: str, float64: None) ->
             assert value == 0 or degree == factors
 
 
+@pytest.mark.parametrize("name", PERIODIC)
+def test_every_product_of_sines_and_cosines_occurs_once(name: str, float64: None) -> None:
+    case, x = PERIODIC[name], point_inside(DIM)
+    single, family, window = case.get("single", ()), case["family"], case["window"]
+
+    def factors(position: int) -> list[tuple[int, float]]:
+        """Of one coordinate, with their degrees."""
+        for circle in case["circles"]:
+            if circle.start <= position < circle.stop:
+                angle = 2 * np.pi * (float(x[position]) - circle.low) / circle.length
+                waves = [(k, f(k * angle)) for k in (1, 2, 3) for f in (np.sin, np.cos)]
+                return [(0, 1.0), *waves]
+        return [(n, float(x[position]) ** n) for n in range(4)]
+
+    def products(positions: list[int], first: int | None) -> list[float]:
+        """Of a factor each, up to the degree; with one that is no 1 of the first, or of any."""
+        found = []
+        for chosen in product(*map(factors, positions)):
+            degree = sum(d for d, _ in chosen)
+            own = degree if first is None else chosen[positions.index(first)][0]
+            if own and degree <= case["degree"]:
+                found.append(prod(value for _, value in chosen))
+        return found
+
+    polynomials = empty(name)
+    monomials = eqx.filter_jit(eqx.filter_grad(lambda p: p(x)))(polynomials)
+    np.testing.assert_allclose(sorted(monomials.shared), sorted(products([*single], None)))
+    for m in family:
+        members = [k for k in range(m, m + window) if k in family]
+        if "partners" in case:
+            others = case["partners"].members[m - family.start]
+            members = [m, *(family.start + int(k) for k in others if k < len(family))]
+        found = monomials.readout[:, m - family.start]
+        expected = sorted(products([*single, *members], m))
+        np.testing.assert_allclose(sorted(found[found != 0]), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("degree", range(4))
 @pytest.mark.parametrize("window", [1, 3])
 @pytest.mark.parametrize("single", [(), (0,), (0, 1)], ids=str)
@@ -94,7 +158,7 @@ def test_the_number_of_terms(single: tuple[int, ...], window: int, degree: int) 
     assert polynomials.readout.shape == (comb(count + window + degree, degree) - without_first, 7)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_derivatives_are_those_of_the_value(name: str, float64: None) -> None:
     polynomials, x = with_noise(name), point_inside(DIM)
     spans = [range(DIM), range(1, DIM), range(2, 4), range(1)]
@@ -123,7 +187,7 @@ DIRECTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_restriction_is_the_value_on_the_span(name: str, float64: None) -> None:
     polynomials, x = with_noise(name), point_inside(DIM)
     made = {directions: make() for directions, make in DIRECTIONS.items()}

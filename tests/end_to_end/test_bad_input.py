@@ -111,7 +111,11 @@ SOLVE = [
     ("pde=burgers pde.initial=x", ["pde.initial", "jumps by up to 2 from x = 1 to -1"]),
     ("pde=allen_cahn_1d pde.initial=x**2", ["pde.initial", "slope jumps", "hold: soft"]),
     ("pde=burgers start=random_features start.of=[x]", ["start.of[0]", "jumps by up to 2"]),
-    ("pde=burgers start=least_squares", ["start=least_squares", "start=random_features"]),
+    (
+        "pde=burgers +pde.coordinates.y={periodic:[0,1],count:9} start=least_squares "
+        "start.window=6 start.degree=6",
+        ["start.window=6", "6 periodic coordinates and degree 6 has 8,989 terms", "degree to 4"],
+    ),
     ("pde=heat dim=2 pde.solution={spektral:{}}", ["pde.solution=spektral", "{spectral: {}}"]),
     ("pde=heat dim=2 pde.solution={spectral:{error:0}}", ["spectral.error=0", "above 0"]),
     ("pde=heat dim=2 pde.solution={spectral:{}}", ["pde.solution.spectral", "t, x1, x2"]),

@@ -168,6 +168,43 @@ def test_a_solution_of_distant_coordinates_is_found(interactions: Any, float64: 
     np.testing.assert_allclose(ours, theirs, atol=1e-8 * np.abs(theirs).max())
 
 
+@pytest.mark.parametrize(
+    ("count", "options"),
+    [
+        (3, {"degree": 1, "window": 1, "rounds": 2}),
+        pytest.param(
+            8, {"degree": 2, "window": 2, "interactions": "found"}, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_what_is_planted_on_a_torus_is_found(
+    count: int, options: dict[str, Any], float64: None
+) -> None:
+    """A constant is not told by Poisson's equation there, and stays zero."""
+    far = "" if options["window"] == 1 else " + sum(i, cos(pi*x[i])*sin(pi*x[i+3]))"
+    pde = Symbolic(
+        count,
+        coordinates={"x": {"periodic": [-1, 1], "count": count}},
+        residual="laplacian(u) - f",
+        solution=f"sum(i, cos(pi*x[i]) - 0.5*sin(pi*x[i])){far}",
+        key=make_key(0),
+    )
+    start = FromLeastSquares(iterations=80, **options)
+    x, exact = pde.domain.sample_interior(30, key=make_key(9)), pde.solution
+    assert exact is not None
+
+    def found(key):
+        begun = start(SampledResidual(pde, Exact()), 50, key=key)
+        return begun, jax.vmap(begun.guess)(x), jax.vmap(exact)(x)
+
+    begun, ours, theirs = jax.jit(found)(make_key(1))
+    np.testing.assert_allclose(ours, theirs, atol=1e-8 * np.abs(theirs).max())
+    # The network is not added as it is drawn.
+    assert begun.scale < 1e-7
+    if options["window"] > 1:
+        assert "pairs of 8 coordinates" in str(told(begun.guess))
+
+
 LAYOUT = Layout(("t", ("x", 5)))
 
 

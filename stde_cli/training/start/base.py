@@ -53,7 +53,8 @@ def with_units(
         return sum((jnp.sum(part**2) for part in jax.tree.leaves(parts)), jnp.zeros(()))
 
     left, slope = map(square, jax.jvp(of_shift, (jnp.zeros(()),), (jnp.ones(()),)))
-    remaining = jnp.sqrt(left / slope)
+    # Where a constant is seen nowhere, as in a Laplacian on a torus, by as much as is left.
+    remaining = jnp.sqrt(jnp.where(slope > 0, left / slope, first.scale**2 * left))
     usable = jnp.isfinite(remaining) & (remaining > 0)
     return Start(
         guess,

@@ -41,6 +41,8 @@ _Coefficients: TypeAlias = tuple[Array, Array, Array]
 class FromLeastSquares(AbstractStart):
     """Start at the guess whose residual is least: radial part, and polynomials of few coordinates.
 
+    Of periodic coordinates they are polynomials in sines and cosines: cos ka has degree k.
+
     From the trivial solution, by `rounds` Gauss-Newton steps in the guess's coefficients, on the
     residual and its gradient, each at fresh points. A step counts where it lowers the residual at
     other points. The network's unit and that of the loss are what is then left.
@@ -109,6 +111,7 @@ class FromLeastSquares(AbstractStart):
                 window=self.window if partners is None else 1 + partners.members.shape[1],
                 degree=degree,
                 partners=partners,
+                circles=pde.domain.circles,
             )
             if degree <= 1 or _POINTS_PER_TERM * len(polynomials.readout) <= points:
                 return polynomials
