@@ -37,25 +37,33 @@ def nonlinear() -> Symbolic:
 def test_slopes_and_residuals_are_those_of_the_loss(float64: None) -> None:
     pde, units = nonlinear(), Units(loss=jnp.array(2.0), conditions=jnp.array(3.0))
     residual = SampledResidual(pde, Exact())
-    equations = Equations(residual, units, (9, 4), (6, 3), key=make_key(1))
-    inputs = Inputs(pde, None, key=make_key(2))
-    features = inputs.draw(5, key=make_key(3)).scaled(jnp.ones(2), jnp.ones((5, 2), bool))
-    factors = jnp.linspace(-1.0, 2.0, 5)
 
-    def guess(c) -> RandomFeatures:
-        return RandomFeatures(features.weights, features.offsets, c)
-
-    def at(c, points, on_edge):
-        field = without_network(pde.constraint, guess(c), pde.lift)
+    def at(guess, points, on_edge):
+        field = without_network(pde.constraint, guess, pde.lift)
         within = residual.at(field, points, None) / jnp.sqrt(2.0 * len(points))
         (condition,) = residual.conditions
         beside = condition.at(field, on_edge, key=make_key(0)) * jnp.sqrt(4 / 3 / len(on_edge))
         return jnp.concatenate([within, beside.ravel()])
 
-    found = jax.jit(lambda c: equations.linearised(guess, c))(factors)
-    np.testing.assert_allclose(found.residuals, at(factors, *equations.points), rtol=1e-10)
-    np.testing.assert_allclose(found.held_out, at(factors, *equations.held_out), rtol=1e-10)
-    slopes = jax.jit(jax.jacfwd(lambda c: at(c, *equations.points)))(factors)
+    @jax.jit
+    def both(factors):
+        equations = Equations(residual, units, (9, 4), (6, 3), key=make_key(1))
+        drawn = Inputs(pde, None, key=make_key(2)).draw(5, key=make_key(3))
+        features = drawn.scaled(jnp.ones(2), jnp.ones((5, 2), bool))
+
+        def guess(c) -> RandomFeatures:
+            return RandomFeatures(features.weights, features.offsets, c)
+
+        def fitted(c):
+            return at(guess(c), *equations.points)
+
+        found = equations.linearised(guess, factors)
+        held_out = at(guess(factors), *equations.held_out)
+        return found, fitted(factors), held_out, jax.jacfwd(fitted)(factors)
+
+    found, residuals, held_out, slopes = both(jnp.linspace(-1.0, 2.0, 5))
+    np.testing.assert_allclose(found.residuals, residuals, rtol=1e-10)
+    np.testing.assert_allclose(found.held_out, held_out, rtol=1e-10)
     np.testing.assert_allclose(found.slopes, slopes, rtol=1e-9, atol=1e-12)
 
 
@@ -120,8 +128,9 @@ def test_features_of_what_is_known_see_nothing_else(float64: None) -> None:
 
 def test_features_of_the_unknown_are_refused() -> None:
     residual = SampledResidual(nonlinear(), Exact())
+    start = FromRandomFeatures(of=["t", "u"], features=4)
     with pytest.raises(UsageError, match=r"start.of\[1\]: the unknown u cannot be used here"):
-        FromRandomFeatures(of=["t", "u"], features=4)(residual, 5, key=make_key(4))
+        jax.jit(lambda key: start(residual, 5, key=key))(make_key(4))
 
 
 def test_seconds_say_how_many_features() -> None:

@@ -37,17 +37,22 @@ def network() -> OfFeatures:
 
 def test_derivatives_are_those_of_the_composition(float64: None) -> None:
     made, over, x = network(), range(1, DIM), jnp.asarray(POINT)
-    value, gradient, second = jax.jit(lambda x: made.value_gradient_laplacian(x, over))(x)
+    along, s = Stratified()(DIM, 3, key=make_key(1)), jnp.array([0.1, -0.2, 0.3])
 
-    def of_family(y: jax.Array) -> jax.Array:
-        return made(jnp.concatenate([x[:1], y]))
+    @jax.jit
+    def found(x):
+        return *made.value_gradient_laplacian(x, over), made.restrict(x, along)(s)
 
-    np.testing.assert_allclose(value, made(x), rtol=1e-12)
-    np.testing.assert_allclose(gradient, jax.grad(made)(x)[1:], rtol=1e-10)
-    np.testing.assert_allclose(second, laplacian(of_family, x[1:]), rtol=1e-10)
-    along = Stratified()(DIM, 3, key=make_key(1))
-    s = jnp.array([0.1, -0.2, 0.3])
-    np.testing.assert_allclose(made.restrict(x, along)(s), made(along.displace(x, s)), rtol=1e-12)
+    @jax.jit
+    def expected(x):
+        def of_family(y: jax.Array) -> jax.Array:
+            return made(jnp.concatenate([x[:1], y]))
+
+        second = laplacian(of_family, x[1:])
+        return made(x), jax.grad(made)(x)[1:], second, made(along.displace(x, s))
+
+    for ours, theirs, rtol in zip(found(x), expected(x), (1e-12, 1e-10, 1e-10, 1e-12), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=rtol)
 
 
 def test_features_are_told_apart_whatever_their_scales(float64: None) -> None:
@@ -84,9 +89,15 @@ def test_nothing_of_it_is_sampled(float64: None) -> None:
     estimator = STDE(Stratified(), 1)
     drawn = estimator.draw(operators, DIM, key=make_key(3))
     u, found = jax.jit(lambda x: estimator(ansatz, operators, x, drawn))(x)
-    np.testing.assert_allclose(u, ansatz(x), rtol=1e-12)
-    for name, operator in operators.items():
-        np.testing.assert_allclose(found[name], operator.exact(ansatz, x), rtol=1e-9)
+
+    @jax.jit
+    def expected(x):
+        return ansatz(x), {name: each.exact(ansatz, x) for name, each in operators.items()}
+
+    value, exact = expected(x)
+    np.testing.assert_allclose(u, value, rtol=1e-12)
+    for name in operators:
+        np.testing.assert_allclose(found[name], exact[name], rtol=1e-9)
 
 
 def test_an_optimizer_leaves_shift_and_mixing_alone() -> None:
