@@ -69,6 +69,18 @@ def stde(*arguments: str, cwd: Path) -> Outcome:
         return _outcome(process, Path(printed), timeout=300)
 
 
+def stde_side_by_side(*commands: tuple[str, ...], cwd: Path) -> list[Outcome]:
+    """As `stde` for each of `commands`, all at once."""
+    with tempfile.TemporaryDirectory() as printed:
+        places = [Path(printed, str(number)) for number, _ in enumerate(commands)]
+        for place in places:
+            place.mkdir()
+        pairs = zip(commands, places, strict=True)
+        processes = [_forked(arguments, cwd, place) for arguments, place in pairs]
+        ended = zip(processes, places, strict=True)
+        return [_outcome(process, place, timeout=300) for process, place in ended]
+
+
 def stde_anew(
     *arguments: str, cwd: Path, env: dict[str, str] | None = None, within: tuple[str, ...] = ()
 ) -> Outcome:

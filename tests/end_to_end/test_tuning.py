@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import environment, stde, stde_anew
+from tests.end_to_end.command import environment, stde, stde_anew, stde_side_by_side
 
 TINY = (
     "dim=2",
@@ -81,28 +81,16 @@ def test_a_study_of_failures_ends_with_one_line(tmp_path: Path) -> None:
 
 
 def test_two_processes_share_a_study_of_two_objectives(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "stde_cli", "solve", *TUNED, "steps=2", RATE]
-    command += ["hydra.sweeper.objectives=[rel_l2_error,wall_seconds]"]
-    command += ["hydra.sweeper.storage=shared/study.journal", "hydra.sweeper.n_trials=4"]
-    processes = [
-        subprocess.Popen(
-            [*command, f"hydra.sweep.dir={name}"],
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for name in ("one", "two")
-    ]
-    said = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert all("pruning is off" in each for each in said)
+    study = ("solve", *TUNED, "steps=2", RATE, "hydra.sweeper.n_trials=4")
+    study += ("hydra.sweeper.objectives=[rel_l2_error,wall_seconds]",)
+    study += ("hydra.sweeper.storage=shared/study.journal",)
+    names = ("one", "two")
+    commands = ((*study, f"hydra.sweep.dir={name}") for name in names)
+    said = [each.check() for each in stde_side_by_side(*commands, cwd=tmp_path)]
+    assert all("pruning is off" in each.out + each.err for each in said)
     runs = sorted(int(run.parent.name[0]) for run in tmp_path.glob("*/*/summary.json"))
     assert runs == [0, 1, 2, 3]
-    last = max(
-        (outcome(tmp_path / name) for name in ("one", "two")), key=lambda o: str(o["trials"])
-    )
+    last = max((outcome(tmp_path / name) for name in names), key=lambda o: str(o["trials"]))
     assert len(last["trials"]) == 4
 
 

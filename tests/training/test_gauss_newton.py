@@ -185,7 +185,7 @@ def test_a_damping_below_rounding_is_raised(float64: None) -> None:
 @pytest.mark.parametrize(
     "choice",
     [
-        "pde=cahn_hilliard weighting=gradient_norm",
+        "pde=cahn_hilliard pde.residual='u_t-u_xx-f' weighting=gradient_norm",
         "pde=poisson dim=4 loss=gradient_enhanced",
         "pde=poisson dim=4 loss=gradient_enhanced loss.components=2",
         "pde=poisson dim=4 loss=gpinn loss.components=2",
