@@ -15,8 +15,8 @@ PACKAGE = Path(stde_cli.__file__).parent
 ROOMS = {
     "system": "errors files interrupts slurm resources environment ranges types prng",
     "autodiff": "directions restriction taylor",
-    "expressions": """layout nodes faults syntax evaluation algebra scope reader operators parser
-        linear gathering field""",
+    "expressions": """layout symmetric nodes faults syntax evaluation algebra scope reader
+        operators parser linear gathering field""",
     "problem": "domains operators constraints tabulated pdes parabolic references",
     "estimators": "base reading standard_error exact stde published",
     "ansatz": "partners factors windows periodic networks guess random_features hard_constraint",

@@ -28,6 +28,7 @@ from stde_cli.config.targets import BESIDE_ARGUMENTS, GROUPS
 from stde_cli.config.validate import check_terms
 from stde_cli.estimators import Exact
 from stde_cli.expressions import Field
+from stde_cli.expressions.symmetric import texts
 from stde_cli.objective.losses import AbstractSumOfSquares
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.domains import AbstractDomain
@@ -350,13 +351,14 @@ def _features(config: DictConfig, group: str, pde: AbstractPDE) -> tuple[Field, 
     of = config[group].get("of")
     if of is None:
         return None
-    found = tuple(pde.field(text, where=f"{group}.of[{k}]") for k, text in enumerate(of))
+    given = texts(of, pde.layout, where=f"{group}.of")
+    found = tuple(pde.field(text, where=f"{group}.of[{k}]") for k, text in enumerate(given))
     for k, field in enumerate(found):
         check_periodic(f"{group}.of[{k}]", field, pde.layout, pde.domain, slopes=True)
     place = redundant(found, pde.domain, key=jax.random.key(0))
     if place is not None:
         why = "is a constant, or a linear function of those before it"
-        raise UsageError(f"{group}.of[{place}]", of[place], why, "leave it out")
+        raise UsageError(f"{group}.of[{place}]", given[place], why, "leave it out")
     return found
 
 

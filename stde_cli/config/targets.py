@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import optax
-from annotated_types import MinLen
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from stde_cli.config.hydra_errors import no_list
 from stde_cli.estimators import AbstractEstimator
+from stde_cli.expressions.symmetric import Arguments
 from stde_cli.objective.collocation import AbstractCollocation
 from stde_cli.objective.losses import AbstractLoss
 from stde_cli.objective.weighting import AbstractWeighting
@@ -70,7 +70,7 @@ _OPTAX: Mapping[str, Any] = {
 }
 
 BESIDE_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
-    "network": {"of": Annotated[list[str | int | float], MinLen(1)]},
+    "network": {"of": Arguments},
     "start": {"precision": Precision},
     "optimizer": {"precision": Precision},
 }

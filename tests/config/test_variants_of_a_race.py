@@ -20,7 +20,7 @@ def starts(found: list[Candidate]) -> dict[str, str]:
 
 def test_features_are_for_few_coordinates_and_polynomials_for_more() -> None:
     few, many = starts(tried("pde=wave")), starts(tried("dim=1000"))
-    assert list(few) == ["features", "gauss_newton", "network"]
+    assert list(few) == ["features", "symmetric", "gauss_newton", "network"]
     assert many == {"polynomials": "least_squares", "network": "trivial_solution"}
 
 
@@ -41,9 +41,9 @@ def test_keys_of_a_choice_stay_with_that_choice() -> None:
 
 def test_the_same_is_not_tried_twice_nor_longer_than_the_run() -> None:
     again = "race.candidates.network.overrides=['schedule=linear']"
-    found = tried("dim=100", again, "steps=70", "+race.candidates.polynomials.steps=5")
+    found = tried("dim=1000", again, "steps=70", "+race.candidates.polynomials.steps=5")
     assert [(c.name, c.steps) for c in found] == [("polynomials", 5)]
-    assert [c.steps for c in tried("dim=100", "steps=70")] == [70, 70]
+    assert [c.steps for c in tried("dim=1000", "steps=70")] == [70, 70]
 
 
 def test_numbers_that_were_typed_stay() -> None:

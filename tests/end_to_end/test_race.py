@@ -15,6 +15,7 @@ POLYNOMIALS = ("start=least_squares", "start.degree=1", "start.rounds=1", "start
 RACE = (
     "+experiment=accurate",
     "~race.candidates.features",
+    "~race.candidates.symmetric",
     "~race.candidates.gauss_newton",
     *POLYNOMIALS[1:],
     "race.steps=3",

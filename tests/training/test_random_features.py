@@ -126,6 +126,17 @@ def test_features_of_what_is_known_see_nothing_else(float64: None) -> None:
     assert error_at(pde, FromRandomFeatures(of=["norm2(x)"], features=40)) < 1e-8
 
 
+def test_what_no_order_of_the_coordinates_changes_is_found_untold(float64: None) -> None:
+    pde = pde_of(
+        12,
+        coordinates={"x": {"ball": 1}},
+        residual="laplacian(u) - u**3 - f",
+        solution="(1 - norm2(x))*sin(sum(i, x[i]))",
+        constraint="1 - norm2(x)",
+    )
+    assert error_at(pde, FromRandomFeatures(of="symmetric", features=60)) < 1e-5
+
+
 def test_features_of_the_unknown_are_refused() -> None:
     residual = SampledResidual(nonlinear(), Exact())
     start = FromRandomFeatures(of=["t", "u"], features=4)

@@ -10,7 +10,8 @@ from jaxtyping import Array, PyTree
 from stde_cli.ansatz.guess import no_guess
 from stde_cli.ansatz.hard_constraint import shifted
 from stde_cli.objective.sampled_residual import SampledResidual
-from stde_cli.problem.operators import KnowsLaplacian
+from stde_cli.problem.operators import Drift, GradientNorm, KnowsLaplacian, Laplacian, partial_sum
+from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.types import PRNGKey, Scalar
 
 
@@ -62,6 +63,12 @@ def with_units(
         units=jax.tree.map(lambda unit: jnp.where(usable, left, 1.0) * unit, first.units),
         silent=first.silent,
     )
+
+
+def is_exact_in_one_pass(pde: AbstractPDE) -> bool:
+    """Whether every operator on a guess costs O(dim) without sampling."""
+    kinds = Laplacian | GradientNorm | Drift
+    return all(isinstance(o, kinds) or partial_sum(o) is not None for o in pde.operators.values())
 
 
 class AbstractStart(eqx.Module):

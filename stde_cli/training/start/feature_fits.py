@@ -12,6 +12,7 @@ from stde_cli.ansatz.hard_constraint import Zero
 from stde_cli.ansatz.networks import OfFeatures
 from stde_cli.ansatz.periodic import Embedding
 from stde_cli.ansatz.random_features import Drawn, PeriodicFeatures, RandomFeatures
+from stde_cli.expressions.symmetric import Arguments, texts
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.problem.pdes import AbstractPDE
@@ -55,7 +56,7 @@ class Inputs(eqx.Module):
     groups: tuple[int, ...] = eqx.field(static=True)
     """The number of each input's group."""
 
-    def __init__(self, pde: AbstractPDE, of: list[str | int | float] | None, *, key: PRNGKey):
+    def __init__(self, pde: AbstractPDE, of: Arguments | None, *, key: PRNGKey):
         self.pde, self.of, self.embedding, self.inputs_each = pde, None, None, 1
         if of is None:
             family = pde.layout.family_range
@@ -73,9 +74,10 @@ class Inputs(eqx.Module):
                 owners = self.embedding.owners
                 self.groups = tuple(groups[owner] for owner in owners)
         else:
-            fields = tuple(pde.field(text, where=f"start.of[{k}]") for k, text in enumerate(of))
+            given = texts(of, pde.layout, where="start.of")
+            fields = tuple(pde.field(text, where=f"start.of[{k}]") for k, text in enumerate(given))
             self.of = OfFeatures(fields, lambda dim, key: Zero(), pde.domain, key=key)
-            self.family, self.groups = range(0), tuple(range(len(of)))
+            self.family, self.groups = range(0), tuple(range(len(given)))
 
     @property
     def may_be_coupled(self) -> bool:

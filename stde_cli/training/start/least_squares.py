@@ -12,12 +12,12 @@ from stde_cli.ansatz.partners import Partners
 from stde_cli.ansatz.windows import WindowPolynomials
 from stde_cli.estimators import Exact
 from stde_cli.objective.sampled_residual import SampledResidual
-from stde_cli.problem.operators import Drift, GradientNorm, KnowsLaplacian, Laplacian, partial_sum
+from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.ranges import Count, Degree, Window
 from stde_cli.system.types import PRNGKey, Scalar
 from stde_cli.training.least_squares import gauss_newton
-from stde_cli.training.start.base import AbstractStart, Start, with_units
+from stde_cli.training.start.base import AbstractStart, Start, is_exact_in_one_pass, with_units
 from stde_cli.training.start.interactions import found, listed
 from stde_cli.training.start.misfit import Misfit
 from stde_cli.training.start.trivial import FromTrivialSolution
@@ -78,7 +78,7 @@ class FromLeastSquares(AbstractStart):
         first_key, rounds_key, interactions_key = jax.random.split(key, 3)
         first = FromTrivialSolution()(residual, points, key=first_key)
         assert isinstance(first.guess, Guess)
-        if _is_exact_in_one_pass(pde):
+        if is_exact_in_one_pass(pde):
             residual = SampledResidual(pde, Exact())
         fitted = max(_FEWEST_POINTS, min(_MOST_POINTS, _NUMBERS // pde.domain.dim))
         polynomials = self._polynomials(pde, fitted, key=interactions_key)
@@ -124,13 +124,7 @@ class FromLeastSquares(AbstractStart):
         together = self.window >= len(pde.layout.family_range)
         if self.interactions == "neighbours" or self.window == 1 or self.degree < 2 or together:
             return None
-        return found(pde, self.window - 1, key=key) if _is_exact_in_one_pass(pde) else None
-
-
-def _is_exact_in_one_pass(pde: AbstractPDE) -> bool:
-    """Whether every operator on a guess costs O(dim) without sampling."""
-    kinds = Laplacian | GradientNorm | Drift
-    return all(isinstance(o, kinds) or partial_sum(o) is not None for o in pde.operators.values())
+        return found(pde, self.window - 1, key=key) if is_exact_in_one_pass(pde) else None
 
 
 def _square(parts: PyTree[Array]) -> Scalar:
