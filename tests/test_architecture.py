@@ -19,7 +19,8 @@ ROOMS = {
         operators parser linear gathering field""",
     "problem": "domains operators constraints tabulated pdes parabolic references",
     "estimators": "base reading standard_error exact stde published",
-    "ansatz": "partners factors windows periodic networks guess random_features hard_constraint",
+    "ansatz": """partners factors windows ridge periodic networks guess random_features
+        hard_constraint""",
     "objective": "sampled_residual losses collocation weighting metrics at_point held_out",
     "runs": """cache summary attempts directory sweep results submitted listing slices points data
         tracking reporting""",

@@ -17,6 +17,8 @@ Depth: TypeAlias = Annotated[int, Ge(2), Le(200)]
 LARGEST_WINDOW = 20
 Window: TypeAlias = Annotated[int, Ge(1), Le(LARGEST_WINDOW)]
 Degree: TypeAlias = Annotated[int, Ge(0), Le(12)]
+Directions: TypeAlias = Annotated[int, Ge(0), Le(2)]
+"""Of which polynomials are: there are as many terms as that power of their number."""
 MatrixSize: TypeAlias = Annotated[int, Ge(1), Le(10_000)]
 """Rows of a full matrix that is factorised."""
 Positive: TypeAlias = Annotated[float, Gt(0)]

@@ -144,6 +144,7 @@ SOLVE = [
         ["train.gradient_clip=1", "along the gradient", "leave it out"],
     ),
     ("start=least_squares start.window=99", ["start.window=99", "exceed 20"]),
+    ("start=least_squares start.directions=3", ["start.directions=3", "exceed 2"]),
     ("start.window=3", ["start.window", "start=least_squares has it"]),
     ("start=least_squares start.interactions=all", ["start.interactions=all", "found"]),
     ("start=least_squares start.interactions=[[]]", ["start.interactions[0]", "1 or more"]),

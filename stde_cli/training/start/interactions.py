@@ -75,7 +75,7 @@ class Pairs(NamedTuple):
 def found(pde: AbstractPDE, others: int, *, key: PRNGKey) -> Partners:
     """At most so many partners a row; neighbours where pairs explain little, or are theirs."""
     points_key, scale_key, pairs_key, order_key = jax.random.split(key, 4)
-    points = _where_u_is_known(pde, points_key)
+    points = where_u_is_known(pde, _POINTS, key=points_key)
     pairs = pairs_of(given(pde, key=scale_key), points, pde.layout.family_range, key=pairs_key)
     partners = arranged(pairs, others, key=order_key)
     apart = jnp.abs(partners.members - jnp.arange(len(partners.members))[:, None])
@@ -128,6 +128,11 @@ def _position(told: int | str, layout: Layout, where: str) -> int:
     return family[told - 1]
 
 
+def is_dense(partners: Partners) -> Array:
+    """Whether few directions of all coordinates explain what couples, and pairs do not."""
+    return (partners.low_rank > _ENOUGH) & (partners.explained <= _ENOUGH)
+
+
 def told(guess: KnowsLaplacian | None) -> str | None:
     """What was found, in words; None of a guess that nothing was looked for."""
     partners = guess.polynomials.partners if isinstance(guess, Guess) else None
@@ -139,8 +144,11 @@ def told(guess: KnowsLaplacian | None) -> str | None:
         return f"interactions: {pairs:,} pairs of {len(usual):,} coordinates"
     if explained > _ENOUGH:
         return "interactions: of neighbours"
-    dense = float(partners.low_rank) > _ENOUGH
-    none = "of all along a few directions" if dense else "no pairs found"
+    ridge = guess.ridge if isinstance(guess, Guess) else None
+    if ridge is not None and (along := int(ridge.along)):
+        plural = "s" if along > 1 else ""
+        return f"interactions: of all along {along} direction{plural}; polynomials are of these"
+    none = "of all along a few directions" if bool(is_dense(partners)) else "no pairs found"
     return f"interactions: {none}; polynomials are of neighbours"
 
 
@@ -159,12 +167,12 @@ def given(pde: AbstractPDE, *, key: PRNGKey) -> ScalarField:
     return lambda x: sum((f * p(x) for f, p in zip(factors, parts, strict=True)), 0 * x[0])
 
 
-def _where_u_is_known(pde: AbstractPDE, key: PRNGKey) -> Points:
+def where_u_is_known(pde: AbstractPDE, points: int, *, key: PRNGKey) -> Points:
     """Powers of u are small there, and with them what is dense."""
     try:
-        return pde.domain.sample_boundary(_POINTS, key=key)
+        return pde.domain.sample_boundary(points, key=key)
     except ValueError:
-        return pde.domain.sample_interior(_POINTS, key=key)
+        return pde.domain.sample_interior(points, key=key)
 
 
 def pairs_of(field: ScalarField, points: Points, family: range, *, key: PRNGKey) -> Pairs:

@@ -1,4 +1,4 @@
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import equinox as eqx
 import jax
@@ -9,17 +9,19 @@ from jaxtyping import Array, Int, PyTree
 
 from stde_cli.ansatz.guess import Guess
 from stde_cli.ansatz.partners import Partners
+from stde_cli.ansatz.ridge import RidgePolynomials
 from stde_cli.ansatz.windows import WindowPolynomials
 from stde_cli.estimators import Exact
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.problem.pdes import AbstractPDE
-from stde_cli.system.ranges import Count, Degree, Window
+from stde_cli.system.ranges import Count, Degree, Directions, Window
 from stde_cli.system.types import PRNGKey, Scalar
 from stde_cli.training.least_squares import gauss_newton
 from stde_cli.training.start.base import AbstractStart, Start, is_exact_in_one_pass, with_units
 from stde_cli.training.start.interactions import found, listed
 from stde_cli.training.start.misfit import Misfit
+from stde_cli.training.start.ridge import ridge_of
 from stde_cli.training.start.trivial import FromTrivialSolution
 
 _NUMBERS = 1_000_000
@@ -27,6 +29,8 @@ _NUMBERS = 1_000_000
 _FEWEST_POINTS, _MOST_POINTS = 8, 5_000
 _PLENTY = 4
 """Points for each unknown, from which on the residuals' gradients are not needed."""
+_FASTER = 4
+"""The degree of a ridge's polynomials, in units of that of the others in the same round."""
 _POINTS_PER_TERM = 2
 """Each point has a gradient component for every position, to tell a position's terms apart."""
 
@@ -34,8 +38,9 @@ Interactions: TypeAlias = (
     Literal["found", "neighbours"]
     | Annotated[list[Annotated[list[int | str], MinLen(1)]], MinLen(1)]
 )
-_Coefficients: TypeAlias = tuple[Array, Array, Array]
-"""A guess's: of the radial part, of the shared terms and of the windows'."""
+_Coefficients: TypeAlias = tuple[Any, ...]
+"""Arrays: a guess's, of the radial part, of the shared terms, of the windows' and, where there may
+be one, a ridge's weights and readout."""
 
 
 class FromLeastSquares(AbstractStart):
@@ -59,6 +64,10 @@ class FromLeastSquares(AbstractStart):
             "found" to be so in what the equation gives, or lists of numbers (from 1) or names.
             What is found is for equations whose operators are exact without sampling; of others,
             and where few pairs do not explain the equation, neighbours are taken.
+        directions: where it is found that all coordinates matter, but along few directions, the
+            polynomials are of so many of these at most, up to a degree of 16, and the directions
+            are fitted with them.
+            Where all coordinates are numbered.
     """
 
     window: Window = 3
@@ -67,6 +76,7 @@ class FromLeastSquares(AbstractStart):
     iterations: Count = 40
     # Not what configs/start/ has: runs from before it did have neighbours.
     interactions: Interactions = "neighbours"
+    directions: Directions = 0
 
     def __check_init__(self) -> None:
         for name, least in (("window", 1), ("degree", 0), ("rounds", 1), ("iterations", 1)):
@@ -82,7 +92,8 @@ class FromLeastSquares(AbstractStart):
             residual = SampledResidual(pde, Exact())
         fitted = max(_FEWEST_POINTS, min(_MOST_POINTS, _NUMBERS // pde.domain.dim))
         polynomials = self._polynomials(pde, fitted, key=interactions_key)
-        guess = Guess(first.guess.powers, pde.constraint, polynomials)
+        ridge = self._ridge(pde, polynomials.partners, key=interactions_key)
+        guess = Guess(first.guess.powers, pde.constraint, polynomials, ridge)
         misfit = Misfit(residual, first.units)
         keys = jax.random.split(rounds_key, self.rounds + 1)
 
@@ -126,6 +137,13 @@ class FromLeastSquares(AbstractStart):
             return None
         return found(pde, self.window - 1, key=key) if is_exact_in_one_pass(pde) else None
 
+    def _ridge(
+        self, pde: AbstractPDE, partners: Partners | None, *, key: PRNGKey
+    ) -> RidgePolynomials | None:
+        if not self.directions or self.interactions != "found" or partners is None:
+            return None
+        return ridge_of(pde, self.directions, partners, key=jax.random.fold_in(key, 0))
+
 
 def _square(parts: PyTree[Array]) -> Scalar:
     return sum((jnp.sum(part**2) for part in jax.tree.leaves(parts)), jnp.zeros(()))
@@ -148,7 +166,7 @@ def _improved(
         return _with(guess, jax.tree.map(lambda c, k, s: c + k * s, old, kept, shift))
 
     # Points that outnumber the unknowns by far need no gradients.
-    few = points < _PLENTY * sum(c.size for c in old)
+    few = points < _PLENTY * (guess.polynomials.readout.size + guess.polynomials.shared.size)
 
     def residuals(shift: _Coefficients) -> PyTree[Array]:
         return misfit(moved(shift), points, gradients=few, key=fit_key)
@@ -165,19 +183,21 @@ def _improved(
 def _up_to_degree(guess: Guess, degree: Int[Array, ""]) -> _Coefficients:
     """1 for the coefficients of terms of at most that degree, 0 for the others."""
     shared, windowed = guess.polynomials.degrees
-    return (
-        jnp.ones(2),
-        (shared <= degree).astype(guess.powers.dtype),
-        (windowed <= degree).astype(guess.powers.dtype)[:, None],
-    )
+    kept = jnp.ones(2), shared <= degree, (windowed <= degree)[:, None]
+    ridge = guess.ridge
+    if ridge is not None:
+        # One or the other: what a ridge leaves is none of a few coordinates.
+        radial, *windows = kept
+        dense = ridge.along > 0
+        of_ridge = ridge.weights != 0, dense & ridge.up_to_degree(_FASTER * degree)
+        kept = radial, *(terms & ~dense for terms in windows), *of_ridge
+    return tuple(each.astype(guess.powers.dtype) for each in kept)
 
 
 def _coefficients(guess: Guess) -> _Coefficients:
-    return guess.powers, guess.polynomials.shared, guess.polynomials.readout
+    own = guess.powers, guess.polynomials.shared, guess.polynomials.readout
+    return own if guess.ridge is None else (*own, guess.ridge.weights, guess.ridge.readout)
 
 
 def _with(guess: Guess, coefficients: _Coefficients) -> Guess:
-    def where(g: Guess):
-        return g.powers, g.polynomials.shared, g.polynomials.readout
-
-    return eqx.tree_at(where, guess, coefficients)
+    return eqx.tree_at(_coefficients, guess, coefficients)
