@@ -11,8 +11,10 @@ import pytest
 from tests.end_to_end.command import stde
 
 LITTLE = ("evaluation.points=500", "evaluation.monitor_points=50", "evaluation.every=1000")
-QUICK = {"dim=1000 steps=2 start.interactions=neighbours +experiment=polynomials": 1.2e-6}
+NEIGHBOURS = "dim=1000 steps=2 start.interactions=neighbours +experiment=polynomials"
+QUICK = {f"{NEIGHBOURS} start.window=2": 1.2e-6}
 SLOW = {
+    NEIGHBOURS: 1.2e-6,
     "dim=1000 steps=2 +experiment=polynomials": 1.2e-6,
     "pde=poisson dim=10 start=random_features start.features=600 steps=2": 1e-5,
     "dim=100 steps=2 +experiment=polynomials": 2e-4,

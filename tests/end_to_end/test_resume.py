@@ -204,7 +204,8 @@ def test_a_run_from_least_squares_resumes_to_the_same_bits(tmp_path: Path) -> No
 
 def test_a_long_start_is_left_at_once(tmp_path: Path) -> None:
     """A start of minutes: what it computes is of no use to anybody then."""
-    endless = ("start=least_squares", "start.rounds=100000", "dim=20", "steps=1")
+    endless = ("start=least_squares", "start.rounds=100000", "dim=6", "steps=1")
+    endless += ("start.window=1", "start.degree=1", "estimator.batch=3")
     outcome = stde_interrupted(
         "solve",
         *endless,
