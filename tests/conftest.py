@@ -3,7 +3,6 @@
 import gc
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -39,13 +38,6 @@ if version("jaxlib") < "0.11":
     FAST_COMPILING += " --xla_cpu_use_fusion_emitters=false"
     FAST_COMPILING += " --xla_cpu_parallel_codegen_split_count=1"
 os.environ["XLA_FLAGS"] = FAST_COMPILING
-
-# What was compiled once serves the other processes, and later runs of the tests. Not what takes no
-# time: that is thousands of files.
-COMPILED = Path(tempfile.gettempdir()) / f"stde-tests-{os.getuid()}"
-jax.config.update("jax_compilation_cache_dir", str(COMPILED))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 # Tracing makes many objects that live on: looking through them again and again is a tenth of it.
 gc.freeze()

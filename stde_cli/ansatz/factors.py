@@ -4,14 +4,14 @@ They are numbered, and number 0 is 1. The derivatives and the displaced values o
 of others: nothing is differentiated but integers.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from math import comb, perm, pi, prod
 from operator import mul
 from typing import NamedTuple, TypeAlias
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -30,8 +30,11 @@ class Multiple(NamedTuple):
     number: int
 
 
-class AbstractFactors(eqx.Module):
-    """Of one coordinate, or of any of a family."""
+class AbstractFactors(ABC):
+    """Of one coordinate, or of any of a family.
+
+    No Equinox module: these hold no arrays, and are asked thousands of times in a trace.
+    """
 
     @abstractmethod
     def degree(self, number: int) -> int: ...
@@ -63,6 +66,7 @@ class AbstractFactors(eqx.Module):
     def differentiated(self, number: int, order: int) -> Multiple: ...
 
 
+@dataclass(frozen=True)
 class Powers(AbstractFactors):
     """v^n."""
 
@@ -91,14 +95,15 @@ class Powers(AbstractFactors):
         return Multiple(perm(number, order), max(0, number - order))
 
 
+@dataclass(frozen=True)
 class Harmonics(AbstractFactors):
     """sin ka as number 2k - 1 and cos ka as number 2k, of degree k; a = 2 pi (v - low)/length.
 
     Products of them up to a degree are the polynomials of that degree in sines and cosines.
     """
 
-    low: float = eqx.field(static=True)
-    length: float = eqx.field(static=True)
+    low: float
+    length: float
 
     def degree(self, number: int) -> int:
         return (number + 1) // 2
@@ -121,7 +126,7 @@ class Harmonics(AbstractFactors):
     def shifts(self, shift: jax.Array, degree: int) -> Values:
         """sin kb and cos kb - 1, so that nothing cancels where b is small."""
         angle = self._frequency * shift
-        sine, versed = jnp.sin(angle), jnp.cos(angle) - 1
+        sine, versed = jnp.sin(angle), -2 * jnp.sin(angle / 2) ** 2
         found = [sine, versed]
         for _ in range(1, degree):
             s, v = found[-2:]

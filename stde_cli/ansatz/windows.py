@@ -233,16 +233,16 @@ class WindowPolynomials(eqx.Module):
 
     def _monomials(self) -> list[Term]:
         """All of them up to `degree`, but for 1."""
-        count = len(self.single) + self.window
+        kinds = self._kinds
         choices = [
             choice
             for degree in range(1, self.degree + 1)
-            for choice in combinations_with_replacement(range(count), degree)
+            for choice in combinations_with_replacement(range(len(kinds)), degree)
         ]
         return [
             term
             for choice in choices
-            for term in product(*(k.of_degree(choice.count(n)) for n, k in enumerate(self._kinds)))
+            for term in product(*(k.of_degree(choice.count(n)) for n, k in enumerate(kinds)))
         ]
 
     def _terms(self) -> tuple[list[Term], list[Term]]:
@@ -340,8 +340,9 @@ class WindowPolynomials(eqx.Module):
         change: Change = differentiated,
     ) -> Float[Array, " windows"]:
         """What the terms of each window add up to, each of them changed."""
+        kinds = self._kinds
         parts = [
-            c * _changed_term(self._kinds, term, values, change, by)
+            c * _changed_term(kinds, term, values, change, by)
             for c, term in zip(readout, self._terms()[1], strict=False)
         ]
         return sum(parts, jnp.zeros(readout.shape[1], readout.dtype))

@@ -42,7 +42,7 @@ from stde_cli.system.resources import available_memory_bytes
 from stde_cli.system.types import PRNGKey, ScalarField
 from stde_cli.training import Problem, TrainerState, initial_state
 from stde_cli.training.gauss_newton import GaussNewton
-from stde_cli.training.start import FromLeastSquares
+from stde_cli.training.start import FromLeastSquares, FromRandomFeatures, is_exact_in_one_pass
 
 _PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 
@@ -295,9 +295,28 @@ def _check_squares(config: DictConfig, problem: Problem) -> None:
 def _check_periodic(problem: Problem) -> None:
     """Refuse more sines and cosines than can be compiled: only the PDE says that it has some."""
     start, family = problem.start, problem.pde.layout.family_range
-    periodic = any(c.start <= family.start < c.stop for c in problem.pde.domain.circles)
+    circles = problem.pde.domain.circles
+    periodic = len(family) and any(c.start <= family.start < c.stop for c in circles)
     if periodic and isinstance(start, FromLeastSquares):
         check_terms("start.window", start.window, start.degree, periodic=True)
+
+
+def check_start(config: DictConfig, problem: Problem) -> None:
+    """Refuse a start that would take hours; where a run has started already it takes no time.
+
+    Raises:
+        UsageError: it takes exact residuals of operators that are exact in few dimensions only.
+    """
+    pde, start = problem.pde, problem.start
+    nested = isinstance(start, FromRandomFeatures) and not is_exact_in_one_pass(pde)
+    if nested and pde.domain.dim > _MOST_NESTED:
+        name = config.choices.get("start")
+        why = f"start={name} takes nested derivatives of this equation, in every dimension"
+        mend = f"lower dim to {_MOST_NESTED}, or take start=trivial_solution"
+        raise UsageError("dim", config.dim, why, mend)
+
+
+_MOST_NESTED = 20
 
 
 def _check_operators(config: DictConfig, residual: SampledResidual) -> None:

@@ -28,7 +28,7 @@ def texts(
         return of
     family = layout.family
     if family is None or len(layout.family_range) < 2:
-        why = "no coordinates are numbered, so that none has an order"
+        why = f"it is of two numbered coordinates or more, and there are {len(layout.family_range)}"
         raise UsageError(where, "symmetric", why, "leave it out")
     named = [part for part in layout.parts if isinstance(part, str)]
     return [*named, f"sum(i, {family}[i])", f"norm2({family})"]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from stde_cli.config.build import Built, abstract_state, build, refusing
+from stde_cli.config.build import Built, abstract_state, build, check_start, refusing
 from stde_cli.runs.directory import RunDirectory
 from stde_cli.system.errors import UsageError
 from stde_cli.system.resources import available_memory_bytes
@@ -70,6 +70,8 @@ def prepared(
         UsageError: a class fails when it is traced, or memory would not do.
     """
     config = plan.config
+    if restored is None:
+        check_start(config, plan.built.problem)
     stage("compiling")
     with refusing(config):
         executable = Executable(plan.built.problem, plan.shapes, between=between)

@@ -122,9 +122,15 @@ SOLVE = [
     ("pde=heat dim=2 pde.solution={file:no.npz}", ["pde.solution.file=no.npz", "no such file"]),
     ("start=random_features start.features=0", ["start.features=0", "1 or more"]),
     ("start=random_features start.seconds=-1", ["start.seconds=-1"]),
-    ("pde=wave start=random_features start.of=symmetric", ["start.of=symmetric", "are numbered"]),
+    (
+        "pde=wave start=random_features start.of=symmetric",
+        ["start.of=symmetric", "there are 0"],
+    ),
     ("start=random_features start.of=symetric", ["start.of=symetric", "symmetric"]),
-    ("pde=biharmonic dim=60 start=random_features", ["start=random_features", "at most 20"]),
+    (
+        "pde=biharmonic dim=60 start=random_features",
+        ["dim=60", "nested", "dim to 20"],
+    ),
     ("start=random_features start.of=[]", ["start.of=[]", "must hold 1 or more"]),
     ("dim=6 start=random_features start.of=[x1,2]", ["start.of[1]=2", "a constant"]),
     (

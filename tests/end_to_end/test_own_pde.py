@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
+from jax.experimental.compilation_cache import compilation_cache
 
 from stde_cli.problem.operators import Partial
 from stde_cli.runs.directory import RunDirectory
@@ -48,6 +51,29 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_pde(where)
     stde("solve", *MINE, "run_dir=run", cwd=where).check()
     return where
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """The cache of the commands, for this process too, and little effort in compiling."""
+    shared = environment()
+    changes = {
+        "jax_disable_most_optimizations": True,
+        "jax_compilation_cache_dir": shared["JAX_COMPILATION_CACHE_DIR"],
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: jax.config.values[name] for name in changes}
+
+    def choose(settings: dict[str, Any]) -> None:
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        # JAX asks once a process whether there is a cache.
+        compilation_cache.reset_cache()
+
+    choose(changes)
+    yield
+    choose(before)
 
 
 def test_the_run_directory_is_complete(home: Path) -> None:

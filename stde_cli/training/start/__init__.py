@@ -9,6 +9,7 @@ from stde_cli.training.start.base import AbstractStart as AbstractStart
 from stde_cli.training.start.base import FromNetwork as FromNetwork
 from stde_cli.training.start.base import Start as Start
 from stde_cli.training.start.base import Units as Units
+from stde_cli.training.start.base import is_exact_in_one_pass as is_exact_in_one_pass
 from stde_cli.training.start.interactions import told as told
 from stde_cli.training.start.least_squares import FromLeastSquares as FromLeastSquares
 from stde_cli.training.start.random_features import FromRandomFeatures as FromRandomFeatures

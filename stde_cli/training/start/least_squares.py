@@ -21,7 +21,7 @@ from stde_cli.training.least_squares import gauss_newton
 from stde_cli.training.start.base import AbstractStart, Start, is_exact_in_one_pass, with_units
 from stde_cli.training.start.interactions import found, listed
 from stde_cli.training.start.misfit import Misfit
-from stde_cli.training.start.ridge import ridge_of
+from stde_cli.training.start.ridge import DEGREE, ridge_of
 from stde_cli.training.start.trivial import FromTrivialSolution
 
 _NUMBERS = 1_000_000
@@ -85,14 +85,14 @@ class FromLeastSquares(AbstractStart):
 
     def __call__(self, residual: SampledResidual, points: int, *, key: PRNGKey) -> Start:
         pde = residual.pde
-        first_key, rounds_key, interactions_key = jax.random.split(key, 3)
+        first_key, rounds_key, interactions_key, ridge_key = jax.random.split(key, 4)
         first = FromTrivialSolution()(residual, points, key=first_key)
         assert isinstance(first.guess, Guess)
         if is_exact_in_one_pass(pde):
             residual = SampledResidual(pde, Exact())
         fitted = max(_FEWEST_POINTS, min(_MOST_POINTS, _NUMBERS // pde.domain.dim))
         polynomials = self._polynomials(pde, fitted, key=interactions_key)
-        ridge = self._ridge(pde, polynomials.partners, key=interactions_key)
+        ridge = self._ridge(pde, polynomials.partners, key=ridge_key)
         guess = Guess(first.guess.powers, pde.constraint, polynomials, ridge)
         misfit = Misfit(residual, first.units)
         keys = jax.random.split(rounds_key, self.rounds + 1)
@@ -142,7 +142,7 @@ class FromLeastSquares(AbstractStart):
     ) -> RidgePolynomials | None:
         if not self.directions or self.interactions != "found" or partners is None:
             return None
-        return ridge_of(pde, self.directions, partners, key=jax.random.fold_in(key, 0))
+        return ridge_of(pde, self.directions, partners, key=key)
 
 
 def _square(parts: PyTree[Array]) -> Scalar:
@@ -189,15 +189,23 @@ def _up_to_degree(guess: Guess, degree: Int[Array, ""]) -> _Coefficients:
         # One or the other: what a ridge leaves is none of a few coordinates.
         radial, *windows = kept
         dense = ridge.along > 0
-        of_ridge = ridge.weights != 0, dense & ridge.up_to_degree(_FASTER * degree)
-        kept = radial, *(terms & ~dense for terms in windows), *of_ridge
+        terms = ridge.up_to_degree(jnp.minimum(_FASTER * degree, DEGREE)).ravel()
+        windows = [each & ~dense for each in windows]
+        kept = radial, *windows, ridge.weights != 0, dense & terms
     return tuple(each.astype(guess.powers.dtype) for each in kept)
 
 
-def _coefficients(guess: Guess) -> _Coefficients:
+def _arrays(guess: Guess) -> _Coefficients:
     own = guess.powers, guess.polynomials.shared, guess.polynomials.readout
     return own if guess.ridge is None else (*own, guess.ridge.weights, guess.ridge.readout)
 
 
+def _coefficients(guess: Guess) -> _Coefficients:
+    found = _arrays(guess)
+    # Of a matrix whole rows are scaled alike, and terms of a ridge are not alike.
+    return found if guess.ridge is None else (*found[:-1], found[-1].ravel())
+
+
 def _with(guess: Guess, coefficients: _Coefficients) -> Guess:
-    return eqx.tree_at(_coefficients, guess, coefficients)
+    shaped = [new.reshape(old.shape) for new, old in zip(coefficients, _arrays(guess), strict=True)]
+    return eqx.tree_at(_arrays, guess, shaped)

@@ -11,10 +11,9 @@ from stde_cli.estimators import Exact
 from stde_cli.expressions.symmetric import Arguments
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.operators import KnowsLaplacian
-from stde_cli.system.errors import UsageError
 from stde_cli.system.ranges import Count, Positive
 from stde_cli.system.types import PRNGKey, Scalar
-from stde_cli.training.start.base import AbstractStart, Start, is_exact_in_one_pass, with_units
+from stde_cli.training.start.base import AbstractStart, Start, with_units
 from stde_cli.training.start.feature_fits import (
     Choice,
     Coupled,
@@ -38,8 +37,6 @@ _COUPLED = ((1.0, 0.25), (1.0, 0.25), (1.0, 0.0), (2**0.5, 0.0), (2**-0.5, 0.0))
 """Of each of the final fits: by what its scales differ from those found, for more features are told
 apart at larger ones; and the part of the features that see any coordinates beside one another. The
 others see what the fit before, in which some were free, says to have something in common."""
-_MOST_NESTED = 20
-"""Coordinates where an operator is found by derivatives of derivatives, in all of them."""
 _OPERATIONS_PER_SECOND = 1e10
 _OPERATIONS_OF_SEARCH, _OPERATIONS_OF_FIT = 80, 20
 """For a linear equation, in units of the cube of the number of features."""
@@ -60,9 +57,6 @@ class FromRandomFeatures(AbstractStart):
         features: how many; None: as many as the decompositions for a linear equation take
             `seconds` for, at 10^10 operations a second.
         rounds: of a fit, at most.
-
-    Raises:
-        UsageError: the equation has operators that are exact in few coordinates only.
     """
 
     of: Arguments | None = None
@@ -71,9 +65,6 @@ class FromRandomFeatures(AbstractStart):
     rounds: Count = 20
 
     def __call__(self, residual: SampledResidual, points: int, *, key: PRNGKey) -> Start:
-        if residual.pde.domain.dim > _MOST_NESTED and not is_exact_in_one_pass(residual.pde):
-            why = "its residuals are exact: too slow for this equation in many dimensions"
-            raise UsageError("start", "random_features", why, f"take at most {_MOST_NESTED}")
         first_key, inputs_key, small_key, large_key, left_key = jax.random.split(key, 5)
         first = FromTrivialSolution()(residual, points, key=first_key)
         inputs = Inputs(residual.pde, self.of, key=inputs_key)

@@ -21,9 +21,11 @@ _NUMBERS = 10_000_000
 """In all gradients together."""
 _CLEAR = 0.02
 """The part that a direction must have of the gradients' mean square."""
-_ENOUGH = 0.5
+_ENOUGH = 0.9
 """The part that all of them must have."""
-_DEGREE = 16
+_FEW = 0.1
+"""So many directions, in units of the coordinates: any few of four hold much of what there is."""
+DEGREE = 16
 
 
 def ridge_of(
@@ -39,7 +41,8 @@ def ridge_of(
         partners: what was found of pairs, which go first.
     """
     domain = pde.domain
-    if pde.layout.names or domain.circles:
+    directions = min(directions, int(_FEW * domain.dim))
+    if pde.layout.names or domain.circles or not directions:
         return None
     points_key, scale_key, middle_key = jax.random.split(key, 3)
     count = min(_GRADIENTS, max(_FEWEST_GRADIENTS, _NUMBERS // domain.dim))
@@ -49,7 +52,7 @@ def ridge_of(
     spread = jnp.sqrt(jnp.sum((weights * domain.spread) ** 2, axis=1))
     weights = weights / jnp.where(spread > 0, spread, 1.0)[:, None]
     middle = jnp.mean(domain.sample_interior(count, key=middle_key), axis=0)
-    return RidgePolynomials(weights, -weights @ middle, jnp.zeros((1 + _DEGREE,) * directions))
+    return RidgePolynomials(weights, -weights @ middle, jnp.zeros((1 + DEGREE,) * directions))
 
 
 def _dominant(
