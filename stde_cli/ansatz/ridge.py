@@ -23,7 +23,8 @@ class RidgePolynomials(eqx.Module):
     """sum_ab readout[a, b] h_a(s_1) h_b(s_2) for s = weights x + offsets, and so for more of them.
 
     The h are Hermite's polynomials, orthonormal where s is normal with mean 0 and deviation 1, as
-    projections of many independent coordinates nearly are. s is all that is of the point's size.
+    projections of many independent coordinates nearly are; in a ball, whose points have a uniform
+    radius, s has longer tails. s is all that is of the point's size.
     """
 
     weights: Float[Array, "directions dim"]

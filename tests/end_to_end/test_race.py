@@ -35,7 +35,7 @@ def test_the_best_goes_on_as_if_it_had_been_typed(tmp_path: Path) -> None:
     found = summary_of(tmp_path / "run")
     left = found["candidates"]
     assert found["chosen"] == min(left, key=lambda name: left[name]) == "polynomials"
-    typed = (*SMALL, *POLYNOMIALS, "loss=gradient_enhanced", "schedule=linear")
+    typed = (*SMALL, *POLYNOMIALS, "loss=residual", "schedule=linear")
     stde("solve", *typed, "run_dir=typed", cwd=tmp_path).check()
     raced, alone = read_arrays(tmp_path / "run"), read_arrays(tmp_path / "typed")
     assert raced.keys() == alone.keys()
