@@ -25,7 +25,7 @@ CASES: dict[str, dict[str, Any]] = {
     "triples in the middle": {"family": range(1, 5), "window": 3, "degree": 2},
     "with time": {"family": range(1, 6), "single": (0,), "window": 2, "degree": 3},
     "time and another": {"family": range(1, 5), "single": (0, 5), "window": 2, "degree": 2},
-    "longer than the family": {"family": range(2, 4), "single": (0,), "window": 4, "degree": 3},
+    "longer than the family": {"family": range(2, 4), "single": (0,), "window": 4, "degree": 2},
     "without a family": {"family": range(0), "single": (0, 3), "window": 2, "degree": 3},
     "degree 0": {"family": range(1, 6), "single": (0,), "window": 2, "degree": 0},
     "partners": {
@@ -46,7 +46,6 @@ CASES: dict[str, dict[str, Any]] = {
 PERIODIC: dict[str, dict[str, Any]] = {
     "a periodic family": {
         "family": range(1, 6),
-        "single": (0,),
         "window": 2,
         "degree": 3,
         "circles": (Circles(1, 6, -0.5, 2.0),),
