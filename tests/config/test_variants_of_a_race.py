@@ -40,7 +40,7 @@ def test_keys_of_a_choice_stay_with_that_choice() -> None:
 
 
 def test_the_same_is_not_tried_twice_nor_longer_than_the_run() -> None:
-    again = "race.candidates.network.overrides=['schedule=linear']"
+    again = "race.candidates.network.overrides=['loss=residual']"
     found = tried("dim=1000", again, "steps=70", "+race.candidates.polynomials.steps=5")
     assert [(c.name, c.steps) for c in found] == [("polynomials", 5)]
     assert [c.steps for c in tried("dim=1000", "steps=70")] == [70, 70]
