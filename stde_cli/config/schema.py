@@ -100,6 +100,8 @@ class CandidateConfig:
     """The most; null: any number."""
     steps: Count | None = None
     """Of training, before it is judged; null: those of the race."""
+    sampled: bool = True
+    """Whether it is tried where operators of the equation have to be sampled on a guess."""
 
 
 @dataclass

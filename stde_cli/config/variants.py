@@ -30,6 +30,8 @@ class Candidate(NamedTuple):
     config: DictConfig
     steps: int
     """Of training, before it is judged."""
+    sampled: bool = True
+    """Whether it is for equations with operators that are sampled on a guess."""
 
 
 def variant_of(config: DictConfig, overrides: list[str], method: str) -> DictConfig:
@@ -103,7 +105,7 @@ def candidates(config: DictConfig, overrides: list[str], compose: Compose) -> li
             own.race.candidates = {}
         if all(own != other.config for other in found):
             steps = given.steps or config.race.steps
-            found.append(Candidate(str(name), own, min(steps, own.steps)))
+            found.append(Candidate(str(name), own, min(steps, own.steps), given.sampled))
     if config.race.candidates and not found:
         why = "none is left, for this dim and what was chosen"
         raise UsageError("race.candidates", None, why, "leave +experiment=accurate out")

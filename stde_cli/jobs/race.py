@@ -28,7 +28,7 @@ from stde_cli.runs.tracking.console import RunConsole
 from stde_cli.system.errors import Interrupted, UsageError
 from stde_cli.system.interrupts import Interrupts
 from stde_cli.training import TrainerState, advance
-from stde_cli.training.start import FromTrivialSolution
+from stde_cli.training.start import FromTrivialSolution, is_exact_in_one_pass
 
 _NOTHING = 1e-7
 """Of the residual: of what is left then, a network trained by Adam learns no part."""
@@ -148,6 +148,10 @@ class _Heats:
             self._console.stage(f"{candidate.name}: {text}")
 
         plan = planned(candidate.config, self._run)
+        if not candidate.sampled and not is_exact_in_one_pass(plan.built.problem.pde):
+            where = f"race.candidates.{candidate.name}.sampled"
+            why = "operators of this equation would be sampled, which takes minutes"
+            raise UsageError(where, False, why, "set it to true to try all the same")
         ready = prepared(plan, stage=stage, between=self._between)
         stage("judging")
         left = self._judged(plan, ready.state)

@@ -60,6 +60,14 @@ def test_what_is_refused_is_passed_over(tmp_path: Path) -> None:
     assert found["chosen"] == "network"
 
 
+def test_what_would_be_sampled_is_passed_over(tmp_path: Path) -> None:
+    outcome = stde(
+        "solve", *SMALL[1:4], *RACE, "pde=biharmonic", "dim=5", "run_dir=run", cwd=tmp_path
+    ).check()
+    assert "polynomials is passed over: race.candidates.polynomials.sampled" in outcome.out
+    assert summary_of(tmp_path / "run")["chosen"] == "network"
+
+
 def test_what_is_wrong_with_the_equation_is_said_once(tmp_path: Path) -> None:
     outcome = stde(
         "solve", *SMALL[1:4], *RACE, "pde=wave", "pde.residual=v", "run_dir=run", cwd=tmp_path
