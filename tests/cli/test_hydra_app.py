@@ -35,9 +35,11 @@ def test_hydra_looks_for_its_mode_where_a_file_of_the_users_may_set_it(
 
 
 def test_no_group_of_ours_sets_it() -> None:
+    files = list(Path(config_directory()).rglob("*.yaml"))
+    assert files
     assert not [
         file
-        for file in Path(config_directory()).rglob("*.yaml")
+        for file in files
         if file.parent.name != "experiment" and "\nmode:" in file.read_text().replace(" ", "")
     ]
 
