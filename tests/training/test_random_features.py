@@ -8,6 +8,7 @@ import pytest
 from stde_cli.ansatz.hard_constraint import without_network
 from stde_cli.ansatz.random_features import RandomFeatures
 from stde_cli.estimators import Exact
+from stde_cli.expressions.symmetric import Arguments
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.pdes.symbolic import Symbolic
 from stde_cli.system.errors import UsageError
@@ -115,26 +116,25 @@ def test_couplings_stand_out_of_the_noise_of_a_fit() -> None:
     np.testing.assert_array_equal(found, planted + planted.T > 0)
 
 
-def test_features_of_what_is_known_see_nothing_else(float64: None) -> None:
+@pytest.mark.parametrize(
+    ("dim", "inner", "of", "features", "error"),
+    [
+        (20, "exp(norm2(x))", ["norm2(x)"], 40, 1e-8),
+        # Found without being told.
+        (12, "sin(sum(i, x[i]))", "symmetric", 60, 1e-5),
+    ],
+)
+def test_features_are_of_functions_of_the_point(
+    dim: int, inner: str, of: Arguments, features: int, error: float, float64: None
+) -> None:
     pde = pde_of(
-        20,
+        dim,
         coordinates={"x": {"ball": 1}},
         residual="laplacian(u) - u**3 - f",
-        solution="(1 - norm2(x))*exp(norm2(x))",
+        solution=f"(1 - norm2(x))*{inner}",
         constraint="1 - norm2(x)",
     )
-    assert error_at(pde, FromRandomFeatures(of=["norm2(x)"], features=40)) < 1e-8
-
-
-def test_what_no_order_of_the_coordinates_changes_is_found_untold(float64: None) -> None:
-    pde = pde_of(
-        12,
-        coordinates={"x": {"ball": 1}},
-        residual="laplacian(u) - u**3 - f",
-        solution="(1 - norm2(x))*sin(sum(i, x[i]))",
-        constraint="1 - norm2(x)",
-    )
-    assert error_at(pde, FromRandomFeatures(of="symmetric", features=60)) < 1e-5
+    assert error_at(pde, FromRandomFeatures(of=of, features=features)) < error
 
 
 def test_features_of_the_unknown_are_refused() -> None:

@@ -20,11 +20,11 @@ W, V = (np.random.default_rng(k).standard_normal(DIM) for k in (1, 2))
 ONE, TWO = "sin(dot(w, x))", "sin(dot(w, x))*cos(dot(v, x)) + dot(v, x)"
 
 
-def poisson(inner: str) -> Symbolic:
+def poisson(inner: str, dim: int = DIM) -> Symbolic:
     return Symbolic(
-        DIM,
+        dim,
         coordinates={"x": {"ball": 1}},
-        parameters={"w": jnp.asarray(W), "v": jnp.asarray(V)},
+        parameters={"w": jnp.asarray(W[:dim]), "v": jnp.asarray(V[:dim])},
         residual="laplacian(u) - f",
         solution=f"(1 - norm2(x))*({inner})",
         constraint="1 - norm2(x)",
@@ -32,10 +32,10 @@ def poisson(inner: str) -> Symbolic:
     )
 
 
-def partners(low_rank: float) -> Partners:
+def partners(low_rank: float, dim: int = DIM) -> Partners:
     """As they are where no pairs are found, and this part of what couples is of low rank."""
     shares = jnp.zeros(()), jnp.asarray(low_rank)
-    return eqx.tree_at(lambda p: (p.explained, p.low_rank), neighbours(DIM, 2), shares)
+    return eqx.tree_at(lambda p: (p.explained, p.low_rank), neighbours(dim, 2), shares)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,16 @@ def test_directions_are_found(
     s = np.asarray(x @ ridge.weights.T + ridge.offsets)[:, : len(planted)]
     np.testing.assert_allclose(np.std(s, axis=0), 1, atol=0.1)
     np.testing.assert_allclose(np.mean(s, axis=0), 0, atol=0.3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_function_of_more_is_taken_for_no_ridge(seed: int, float64: None) -> None:
+    # Two of four directions have half of what there is, whatever it is.
+    assert ridge_of(poisson("exp(norm2(x))", 4), 2, partners(0.9, 4), key=make_key(seed)) is None
+    beside = poisson("exp(norm2(x) + 3*x[1])")
+    ridge = ridge_of(beside, 2, partners(0.9), key=make_key(seed))
+    assert ridge is not None
+    assert ridge.along == 0
 
 
 def test_none_is_looked_for_beside_time_and_on_circles() -> None:
