@@ -131,7 +131,9 @@ def _devices_chosen(platform: str | None) -> Iterator[None]:
             os.environ[_PREALLOCATE] = "false"
             stack.callback(os.environ.pop, _PREALLOCATE, None)
         try:
-            with _setting("jax_platforms", platform) if platform else nullcontext():
+            # `gpu` stands for those of every maker: as the list to start, JAX would ask for all.
+            named = platform and platform != "gpu"
+            with _setting("jax_platforms", platform) if named else nullcontext():
                 device = jax.devices(platform)[0]
         except (RuntimeError, AssertionError) as error:
             # JAX asserts that a platform it knows a plugin for has come up.

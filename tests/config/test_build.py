@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import equinox as eqx
+import jax
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, open_dict
@@ -115,3 +116,19 @@ def test_experiments_build(name: str) -> None:
 def test_every_yaml_file_opens_with_a_line_that_lists_it() -> None:
     for file in CONFIGS.rglob("*.yaml"):
         assert file.read_text().startswith("# "), file
+
+
+def test_a_gpu_of_one_maker_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JAX reads `gpu` in its list of platforms as those of every maker, and fails without one."""
+    listed, cpus, setting = [], jax.local_devices(backend="cpu"), "jax_platforms"
+
+    def devices(name: str) -> list[object]:
+        listed.append((name, getattr(jax.config, setting)))
+        return cpus
+
+    monkeypatch.setattr(jax, "devices", devices)
+    before = getattr(jax.config, setting)
+    for platform in ("cpu", "gpu"):
+        with configured_jax(composed(*BASE, f"runtime.platform={platform}")):
+            pass
+    assert listed == [("cpu", "cpu"), ("gpu", before)]
