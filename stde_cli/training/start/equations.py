@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from stde_cli.ansatz.hard_constraint import without_network
+from stde_cli.ansatz.ridge import RidgePolynomials
 from stde_cli.objective.sampled_residual import SampledCondition, SampledResidual
 from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.problem.pdes import AbstractPDE
@@ -16,6 +17,7 @@ from stde_cli.system.types import Point, Points, PRNGKey, Scalar, ScalarField
 from stde_cli.training.levenberg_marquardt import Linearised, Unknowns
 from stde_cli.training.linearisation import values_and_slopes
 from stde_cli.training.start.base import Units
+from stde_cli.training.start.ridge import spread
 
 Pointwise: TypeAlias = Callable[[KnowsLaplacian, Point], Float[Array, " components"]]
 
@@ -26,6 +28,7 @@ class Equations(eqx.Module):
     Args:
         points: of the equation, and of each condition that does not say how many.
         held_out: as many again, of which only residuals are known.
+        ridge: the equation's points are spread along its directions.
     """
 
     residual: SampledResidual
@@ -41,12 +44,13 @@ class Equations(eqx.Module):
         points: tuple[int, int],
         held_out: tuple[int, int],
         *,
+        ridge: RidgePolynomials | None = None,
         key: PRNGKey,
     ):
         self.residual, self.units = residual, units
         points_key, held_out_key = jax.random.split(key)
-        self.points = _sampled(residual.pde, *points, key=points_key)
-        self.held_out = _sampled(residual.pde, *held_out, key=held_out_key)
+        self.points = _sampled(residual.pde, ridge, *points, key=points_key)
+        self.held_out = _sampled(residual.pde, ridge, *held_out, key=held_out_key)
 
     def linearised(self, guess: Callable[[Unknowns], KnowsLaplacian], at: Unknowns) -> Linearised:
         """Of guess(at): a reverse pass a residual."""
@@ -91,11 +95,16 @@ class Equations(eqx.Module):
 
 
 def _sampled(
-    pde: AbstractPDE, points: int, of_conditions: int, *, key: PRNGKey
+    pde: AbstractPDE,
+    ridge: RidgePolynomials | None,
+    points: int,
+    of_conditions: int,
+    *,
+    key: PRNGKey,
 ) -> tuple[Points, ...]:
     points_key, *keys = jax.random.split(key, 1 + len(pde.conditions))
     return (
-        pde.domain.sample_interior(points, key=points_key),
+        spread(pde.domain, ridge, points, key=points_key),
         *(
             c.sample(c.points or of_conditions, key=k)
             for c, k in zip(pde.conditions, keys, strict=True)

@@ -21,7 +21,8 @@ from stde_cli.training.least_squares import gauss_newton
 from stde_cli.training.start.base import AbstractStart, Start, is_exact_in_one_pass, with_units
 from stde_cli.training.start.interactions import found, listed
 from stde_cli.training.start.misfit import Misfit
-from stde_cli.training.start.ridge import DEGREE, ridge_of
+from stde_cli.training.start.ridge import ridge_of
+from stde_cli.training.start.ridge_fit import refined
 from stde_cli.training.start.trivial import FromTrivialSolution
 
 _NUMBERS = 1_000_000
@@ -29,8 +30,6 @@ _NUMBERS = 1_000_000
 _FEWEST_POINTS, _MOST_POINTS = 8, 5_000
 _PLENTY = 4
 """Points for each unknown, from which on the residuals' gradients are not needed."""
-_FASTER = 4
-"""The degree of a ridge's polynomials, in units of that of the others in the same round."""
 _POINTS_PER_TERM = 2
 """Each point has a gradient component for every position, to tell a position's terms apart."""
 
@@ -65,9 +64,9 @@ class FromLeastSquares(AbstractStart):
             What is found is for equations whose operators are exact without sampling; of others,
             and where few pairs do not explain the equation, neighbours are taken.
         directions: where it is found that all coordinates matter, but along few directions, the
-            polynomials are of so many of these at most, up to a degree of 16, and the directions
-            are fitted with them.
-            Where all coordinates are numbered.
+            polynomials are of so many of these at most, up to a degree of 32, and the directions
+            are fitted with them, at points as far out along them as the domain goes. Where all
+            coordinates are numbered.
     """
 
     window: Window = 3
@@ -94,19 +93,21 @@ class FromLeastSquares(AbstractStart):
         polynomials = self._polynomials(pde, fitted, key=interactions_key)
         ridge = self._ridge(pde, polynomials.partners, key=ridge_key)
         guess = Guess(first.guess.powers, pde.constraint, polynomials, ridge)
-        misfit = Misfit(residual, first.units)
-        keys = jax.random.split(rounds_key, self.rounds + 1)
+        fit = Misfit(residual, first.units, ridge)
+        keys = jax.random.split(rounds_key, self.rounds + 2)
 
         def improve(guess: Guess, round: tuple[Int[Array, ""], PRNGKey]) -> tuple[Guess, None]:
             number, key = round
             # Of lower degrees first: what they explain would be slow to find among all others.
             kept = _up_to_degree(guess, number + 1)
-            return _improved(misfit, guess, kept, fitted, self.iterations, key=key), None
+            return _improved(fit, guess, kept, fitted, self.iterations, key=key), None
 
-        guess, _ = lax.scan(improve, guess, (jnp.arange(self.rounds), keys[:-1]))
+        guess, _ = lax.scan(improve, guess, (jnp.arange(self.rounds), keys[:-2]))
+        if ridge is not None:
+            guess = refined(residual, first.units, guess, ridge, key=keys[-2])
 
         def residuals(guess: KnowsLaplacian) -> PyTree:
-            return misfit(guess, points, key=keys[-1])
+            return Misfit(residual, first.units)(guess, points, key=keys[-1])
 
         return with_units(residuals, guess, first)
 
@@ -188,10 +189,8 @@ def _up_to_degree(guess: Guess, degree: Int[Array, ""]) -> _Coefficients:
     if ridge is not None:
         # One or the other: what a ridge leaves is none of a few coordinates.
         radial, *windows = kept
-        dense = ridge.along > 0
-        terms = ridge.up_to_degree(jnp.minimum(_FASTER * degree, DEGREE)).ravel()
-        windows = [each & ~dense for each in windows]
-        kept = radial, *windows, ridge.weights != 0, dense & terms
+        windows = [each & (ridge.along == 0) for each in windows]
+        kept = radial, *windows, ridge.weights != 0, ridge.terms.ravel()
     return tuple(each.astype(guess.powers.dtype) for each in kept)
 
 

@@ -4,11 +4,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from stde_cli.ansatz.hard_constraint import without_network
+from stde_cli.ansatz.ridge import RidgePolynomials
 from stde_cli.objective.losses import residual_and_gradient
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.system.types import PRNGKey
 from stde_cli.training.start.base import Units
+from stde_cli.training.start.ridge import spread
 
 _GRADIENT_WEIGHT = 30.0
 """Residuals at few points can be interpolated by way of many unknowns; their gradients cannot."""
@@ -19,6 +21,8 @@ class Misfit(eqx.Module):
 
     residual: SampledResidual
     units: Units
+    ridge: RidgePolynomials | None = None
+    """Points are spread along its directions."""
 
     def __call__(
         self, guess: KnowsLaplacian, points: int, *, gradients: bool = False, key: PRNGKey
@@ -27,7 +31,7 @@ class Misfit(eqx.Module):
         residual, pde = self.residual, self.residual.pde
         points_key, draw_key, conditions_key = jax.random.split(key, 3)
         field = without_network(pde.constraint, guess, pde.lift)
-        x = pde.domain.sample_interior(points, key=points_key)
+        x = spread(pde.domain, self.ridge, points, key=points_key)
         drawn = residual.draw(key=draw_key)
         if gradients:
             values, slopes = residual_and_gradient(
