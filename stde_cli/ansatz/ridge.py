@@ -65,14 +65,13 @@ class RidgePolynomials(eqx.Module):
 
     @property
     def terms(self) -> Bool[Array, "..."]:
-        """Which entries of the readout are used: of as high a degree in all as one direction has.
+        """Which entries of the readout say something: of no direction that is not there.
 
-        Of directions that are not there, and where there is none, none is.
+        Nor of the constant, which whatever has a ridge has without.
         """
         orders = jnp.moveaxis(jnp.indices(self.readout.shape), 0, -1)
         there = jnp.any(self.weights != 0, axis=1)
-        low = jnp.sum(orders, axis=-1) < len(self.readout)
-        return low & jnp.all((orders == 0) | there, axis=-1) & jnp.any(there)
+        return jnp.any(orders > 0, axis=-1) & jnp.all((orders == 0) | there, axis=-1)
 
     def _of(self, values: Iterable[Float[Array, " terms"]]) -> Scalar:
         return reduce(lambda left, own: jnp.tensordot(own, left, 1), values, self.readout)

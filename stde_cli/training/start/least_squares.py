@@ -16,13 +16,12 @@ from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.operators import KnowsLaplacian
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.ranges import Count, Degree, Directions, Window
-from stde_cli.system.types import PRNGKey, Scalar
-from stde_cli.training.least_squares import gauss_newton
+from stde_cli.system.types import PRNGKey
 from stde_cli.training.start.base import AbstractStart, Start, is_exact_in_one_pass, with_units
 from stde_cli.training.start.interactions import found, listed
-from stde_cli.training.start.misfit import Misfit
+from stde_cli.training.start.misfit import Misfit, improved
 from stde_cli.training.start.ridge import ridge_of
-from stde_cli.training.start.ridge_fit import refined
+from stde_cli.training.start.ridge_fit import RidgeFit
 from stde_cli.training.start.trivial import FromTrivialSolution
 
 _NUMBERS = 1_000_000
@@ -38,8 +37,7 @@ Interactions: TypeAlias = (
     | Annotated[list[Annotated[list[int | str], MinLen(1)]], MinLen(1)]
 )
 _Coefficients: TypeAlias = tuple[Any, ...]
-"""Arrays: a guess's, of the radial part, of the shared terms, of the windows' and, where there may
-be one, a ridge's weights and readout."""
+"""Arrays: of a guess's radial part, of the shared terms, and of those of some coordinates each."""
 
 
 class FromLeastSquares(AbstractStart):
@@ -84,30 +82,45 @@ class FromLeastSquares(AbstractStart):
 
     def __call__(self, residual: SampledResidual, points: int, *, key: PRNGKey) -> Start:
         pde = residual.pde
-        first_key, rounds_key, interactions_key, ridge_key = jax.random.split(key, 4)
+        first_key, rounds_key, interactions_key, find_key, ridge_key = jax.random.split(key, 5)
         first = FromTrivialSolution()(residual, points, key=first_key)
         assert isinstance(first.guess, Guess)
         if is_exact_in_one_pass(pde):
             residual = SampledResidual(pde, Exact())
         fitted = max(_FEWEST_POINTS, min(_MOST_POINTS, _NUMBERS // pde.domain.dim))
         polynomials = self._polynomials(pde, fitted, key=interactions_key)
-        ridge = self._ridge(pde, polynomials.partners, key=ridge_key)
-        guess = Guess(first.guess.powers, pde.constraint, polynomials, ridge)
-        fit = Misfit(residual, first.units, ridge)
-        keys = jax.random.split(rounds_key, self.rounds + 2)
+        powers = first.guess.powers
+        of_few = Guess(powers, pde.constraint, polynomials)
+        misfit = Misfit(residual, first.units)
+        keys = jax.random.split(rounds_key, self.rounds + 1)
 
         def improve(guess: Guess, round: tuple[Int[Array, ""], PRNGKey]) -> tuple[Guess, None]:
             number, key = round
             # Of lower degrees first: what they explain would be slow to find among all others.
-            kept = _up_to_degree(guess, number + 1)
-            return _improved(fit, guess, kept, fitted, self.iterations, key=key), None
+            return self._improved(misfit, guess, number + 1, fitted, key=key), None
 
-        guess, _ = lax.scan(improve, guess, (jnp.arange(self.rounds), keys[:-2]))
-        if ridge is not None:
-            guess = refined(residual, first.units, guess, ridge, key=keys[-2])
+        def fit_few() -> Guess:
+            return lax.scan(improve, of_few, (jnp.arange(self.rounds), keys[:-1]))[0]
+
+        ridge = self._ridge(pde, polynomials.partners, key=find_key)
+        if ridge is None:
+            guess = fit_few()
+        else:
+            fit_ridge = RidgeFit(residual, first.units, self.rounds, fitted, self.iterations)
+
+            # One or the other: what a ridge leaves is none of a few coordinates.
+            def fit_along() -> Guess:
+                radial, found = fit_ridge(powers, ridge, key=ridge_key)
+                return Guess(radial, pde.constraint, polynomials, found)
+
+            def fit_others() -> Guess:
+                few = fit_few()
+                return Guess(few.powers, pde.constraint, few.polynomials, ridge)
+
+            guess = lax.cond(ridge.along > 0, fit_along, fit_others)
 
         def residuals(guess: KnowsLaplacian) -> PyTree:
-            return Misfit(residual, first.units)(guess, points, key=keys[-1])
+            return misfit(guess, points, key=keys[-1])
 
         return with_units(residuals, guess, first)
 
@@ -145,66 +158,32 @@ class FromLeastSquares(AbstractStart):
             return None
         return ridge_of(pde, self.directions, partners, key=key)
 
+    def _improved(
+        self,
+        misfit: Misfit,
+        guess: Guess,
+        degree: Int[Array, ""],
+        points: int,
+        *,
+        key: PRNGKey,
+    ) -> Guess:
+        """By a step in the coefficients of terms of at most that degree."""
+        old = _coefficients(guess)
+        shared, windowed = guess.polynomials.degrees
+        kept = jnp.ones(2), shared <= degree, (windowed <= degree)[:, None]
+        kept = tuple(each.astype(guess.powers.dtype) for each in kept)
 
-def _square(parts: PyTree[Array]) -> Scalar:
-    return sum((jnp.sum(part**2) for part in jax.tree.leaves(parts)), jnp.zeros(()))
+        def moved(shift: _Coefficients) -> Guess:
+            new = jax.tree.map(lambda c, k, s: c + k * s, old, kept, shift)
+            return eqx.tree_at(_coefficients, guess, new)
 
-
-def _improved(
-    misfit: Misfit,
-    guess: Guess,
-    kept: _Coefficients,
-    points: int,
-    iterations: int,
-    *,
-    key: PRNGKey,
-) -> Guess:
-    """A Gauss-Newton step in the coefficients that are `kept`; none where it does not help."""
-    fit_key, probe_key, check_key = jax.random.split(key, 3)
-    old = _coefficients(guess)
-
-    def moved(shift: _Coefficients) -> Guess:
-        return _with(guess, jax.tree.map(lambda c, k, s: c + k * s, old, kept, shift))
-
-    # Points that outnumber the unknowns by far need no gradients.
-    few = points < _PLENTY * (guess.polynomials.readout.size + guess.polynomials.shared.size)
-
-    def residuals(shift: _Coefficients) -> PyTree[Array]:
-        return misfit(moved(shift), points, gradients=few, key=fit_key)
-
-    still = jax.tree.map(jnp.zeros_like, old)
-    improved = moved(gauss_newton(residuals, still, iterations, key=probe_key))
-    before, after = lax.map(
-        lambda each: _square(misfit(each, points, key=check_key)),
-        jax.tree.map(lambda *each: jnp.stack(each), guess, improved),
-    )
-    return jax.tree.map(lambda new, old: jnp.where(after < before, new, old), improved, guess)
-
-
-def _up_to_degree(guess: Guess, degree: Int[Array, ""]) -> _Coefficients:
-    """1 for the coefficients of terms of at most that degree, 0 for the others."""
-    shared, windowed = guess.polynomials.degrees
-    kept = jnp.ones(2), shared <= degree, (windowed <= degree)[:, None]
-    ridge = guess.ridge
-    if ridge is not None:
-        # One or the other: what a ridge leaves is none of a few coordinates.
-        radial, *windows = kept
-        windows = [each & (ridge.along == 0) for each in windows]
-        kept = radial, *windows, ridge.weights != 0, ridge.terms.ravel()
-    return tuple(each.astype(guess.powers.dtype) for each in kept)
-
-
-def _arrays(guess: Guess) -> _Coefficients:
-    own = guess.powers, guess.polynomials.shared, guess.polynomials.readout
-    return own if guess.ridge is None else (*own, guess.ridge.weights, guess.ridge.readout)
+        # Points that outnumber the unknowns by far need no gradients.
+        few = points < _PLENTY * (guess.polynomials.readout.size + guess.polynomials.shared.size)
+        still = jax.tree.map(jnp.zeros_like, old)
+        return moved(
+            improved(misfit, moved, still, points, self.iterations, gradients=few, key=key)
+        )
 
 
 def _coefficients(guess: Guess) -> _Coefficients:
-    found = _arrays(guess)
-    # Of a matrix whole rows are scaled alike, and terms of a ridge are not alike.
-    return found if guess.ridge is None else (*found[:-1], found[-1].ravel())
-
-
-def _with(guess: Guess, coefficients: _Coefficients) -> Guess:
-    shaped = [new.reshape(old.shape) for new, old in zip(coefficients, _arrays(guess), strict=True)]
-    return eqx.tree_at(_arrays, guess, shaped)
+    return guess.powers, guess.polynomials.shared, guess.polynomials.readout

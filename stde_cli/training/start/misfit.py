@@ -1,6 +1,10 @@
+from collections.abc import Callable
+from typing import TypeVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, PyTree
 
 from stde_cli.ansatz.hard_constraint import without_network
@@ -8,10 +12,12 @@ from stde_cli.ansatz.ridge import RidgePolynomials
 from stde_cli.objective.losses import residual_and_gradient
 from stde_cli.objective.sampled_residual import SampledResidual
 from stde_cli.problem.operators import KnowsLaplacian
-from stde_cli.system.types import PRNGKey
+from stde_cli.system.types import PRNGKey, Scalar
+from stde_cli.training.least_squares import gauss_newton
 from stde_cli.training.start.base import Units
 from stde_cli.training.start.ridge import spread
 
+Unknowns = TypeVar("Unknowns")
 _GRADIENT_WEIGHT = 30.0
 """Residuals at few points can be interpolated by way of many unknowns; their gradients cannot."""
 
@@ -47,3 +53,35 @@ class Misfit(eqx.Module):
             factor = jnp.sqrt(asked.condition.weight / len(found) / self.units.conditions)
             parts.append(factor * found)
         return parts
+
+
+def improved(
+    misfit: Misfit,
+    guess: Callable[[Unknowns], KnowsLaplacian],
+    at: Unknowns,
+    points: int,
+    iterations: int,
+    *,
+    gradients: bool,
+    key: PRNGKey,
+) -> Unknowns:
+    """By a Gauss-Newton step at fresh points; `at` where that does not help at others.
+
+    Args:
+        gradients: whether the residuals' gradients are fitted too.
+    """
+    fit_key, probe_key, check_key = jax.random.split(key, 3)
+
+    def residuals(at: Unknowns) -> PyTree[Array]:
+        return misfit(guess(at), points, gradients=gradients, key=fit_key)
+
+    new = gauss_newton(residuals, at, iterations, key=probe_key)
+    before, after = lax.map(
+        lambda each: _square(misfit(guess(each), points, key=check_key)),
+        jax.tree.map(lambda *each: jnp.stack(each), at, new),
+    )
+    return jax.tree.map(lambda old, new: jnp.where(after < before, new, old), at, new)
+
+
+def _square(parts: PyTree[Array]) -> Scalar:
+    return sum((jnp.sum(part**2) for part in jax.tree.leaves(parts)), jnp.zeros(()))
