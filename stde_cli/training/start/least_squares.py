@@ -19,7 +19,7 @@ from stde_cli.system.ranges import Count, Degree, Directions, Window
 from stde_cli.system.types import PRNGKey
 from stde_cli.training.start.base import AbstractStart, Start, is_exact_in_one_pass, with_units
 from stde_cli.training.start.interactions import found, listed
-from stde_cli.training.start.misfit import Misfit, improved
+from stde_cli.training.start.misfit import PLENTY, Misfit, improved
 from stde_cli.training.start.ridge import ridge_of
 from stde_cli.training.start.ridge_fit import RidgeFit
 from stde_cli.training.start.trivial import FromTrivialSolution
@@ -27,8 +27,6 @@ from stde_cli.training.start.trivial import FromTrivialSolution
 _NUMBERS = 1_000_000
 """Coordinates of all points in one least squares problem: some thirty arrays of that size exist."""
 _FEWEST_POINTS, _MOST_POINTS = 8, 5_000
-_PLENTY = 4
-"""Points for each unknown, from which on the residuals' gradients are not needed."""
 _POINTS_PER_TERM = 2
 """Each point has a gradient component for every position, to tell a position's terms apart."""
 
@@ -177,8 +175,7 @@ class FromLeastSquares(AbstractStart):
             new = jax.tree.map(lambda c, k, s: c + k * s, old, kept, shift)
             return eqx.tree_at(_coefficients, guess, new)
 
-        # Points that outnumber the unknowns by far need no gradients.
-        few = points < _PLENTY * (guess.polynomials.readout.size + guess.polynomials.shared.size)
+        few = points < PLENTY * (guess.polynomials.readout.size + guess.polynomials.shared.size)
         still = jax.tree.map(jnp.zeros_like, old)
         return moved(
             improved(misfit, moved, still, points, self.iterations, gradients=few, key=key)

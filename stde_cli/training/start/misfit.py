@@ -18,6 +18,8 @@ from stde_cli.training.start.base import Units
 from stde_cli.training.start.ridge import spread
 
 Unknowns = TypeVar("Unknowns")
+PLENTY = 4
+"""Points for each unknown, from which on the residuals' gradients are not needed."""
 _GRADIENT_WEIGHT = 30.0
 """Residuals at few points can be interpolated by way of many unknowns; their gradients cannot."""
 
