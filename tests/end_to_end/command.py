@@ -28,6 +28,8 @@ SMALL = (
 )
 """Overrides of a problem that trains in a moment."""
 
+_LONGEST = 900
+"""Seconds: against what hangs, not what is slow on a busy machine."""
 _OFFLINE = {"WANDB_API_KEY": "", "NETRC": os.devnull, "JAX_PLATFORMS": "cpu"}
 # Most tests solve the same small problem: compiled once, it serves them all.
 _COMPILED_ONCE = {
@@ -66,7 +68,7 @@ def stde(*arguments: str, cwd: Path) -> Outcome:
     """Run `stde` with `arguments` in `cwd` and wait for it."""
     with tempfile.TemporaryDirectory() as printed:
         process = _forked(arguments, cwd, Path(printed))
-        return _outcome(process, Path(printed), timeout=300)
+        return _outcome(process, Path(printed), timeout=_LONGEST)
 
 
 def stde_side_by_side(*commands: tuple[str, ...], cwd: Path) -> list[Outcome]:
@@ -78,7 +80,7 @@ def stde_side_by_side(*commands: tuple[str, ...], cwd: Path) -> list[Outcome]:
         pairs = zip(commands, places, strict=True)
         processes = [_forked(arguments, cwd, place) for arguments, place in pairs]
         ended = zip(processes, places, strict=True)
-        return [_outcome(process, place, timeout=300) for process, place in ended]
+        return [_outcome(process, place, timeout=_LONGEST) for process, place in ended]
 
 
 def stde_anew(
@@ -91,7 +93,7 @@ def stde_anew(
         env=env or environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=_LONGEST,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
 

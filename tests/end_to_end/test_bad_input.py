@@ -409,7 +409,7 @@ def test_a_start_that_does_not_fit_is_refused(
 ) -> None:
     """Room for the state and for a step, and then no more."""
     free = iter([10**12, 10**12, 1000])
-    monkeypatch.setattr("stde_cli.jobs.solve.available_memory_bytes", lambda: next(free))
+    monkeypatch.setattr("stde_cli.jobs.preparation.available_memory_bytes", lambda: next(free))
     outcome = here("solve", *SMALL, "start=least_squares", "run_dir=run")
     check_refusal(outcome, ["dim=6", "finding where to start takes", "start=trivial_solution"])
     assert not (tmp_path / "run").exists()

@@ -266,7 +266,9 @@ def test_every_pde_of_the_library_trains(
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["status"], summary["steps"]) == ("finished", 2)
     assert np.isfinite(summary["loss"])
-    assert np.isfinite(summary["rel_l2_error"])
+    # Without an exact solution it is a value that is wanted.
+    told = "value_at_point" if summary["rel_l2_error"] is None else "rel_l2_error"
+    assert np.isfinite(summary[told])
 
 
 def test_the_value_at_the_wanted_point_is_told(

@@ -192,6 +192,7 @@ def test_a_killed_cell_is_picked_up_and_two_at_once_fill_a_table_once(tmp_path: 
 @pytest.mark.slow
 def test_an_interrupt_saves_the_cell_and_the_same_command_goes_on(tmp_path: Path) -> None:
     arguments = ("figure5", *SMALL[1:], "reproduce.columns=[1]", "reproduce.rows=[100 D]")
+    arguments = (*arguments, "reproduce.cell_seconds=3000")
     first = start(tmp_path, *arguments, "reproduce.steps=300000")
     metrics = "table/cells/*/run/metrics.jsonl"
     while not any('"step"' in found.read_text() for found in tmp_path.glob(metrics)):
