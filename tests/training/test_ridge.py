@@ -99,9 +99,28 @@ def test_points_are_spread_to_the_end_of_the_domain(
 
 def test_without_directions_points_stay(float64: None) -> None:
     nothing = RidgePolynomials(jnp.zeros((2, DIM)), jnp.zeros(2), jnp.zeros((3, 3)))
-    x = spread(Ball(DIM), nothing, 100, key=make_key(4))
-    assert jnp.isfinite(x).all()
-    assert jnp.unique(jnp.round(jnp.linalg.norm(x, axis=1), 12)).size == 100
+    domain, key = Ball(DIM), make_key(4)
+    x = spread(domain, nothing, 100, key=key)
+    _, move_key, _ = jax.random.split(key, 3)
+    drawn = domain.sample_interior(50, key=jax.random.split(move_key)[0])
+    np.testing.assert_array_equal(x[50:], drawn)
+
+
+@pytest.mark.parametrize(("domain", "dim"), [("ball", 1000), ("box", 1000), ("gaussian", 50)])
+def test_hardly_a_point_lies_beyond_the_reach(domain: str, dim: int, float64: None) -> None:
+    pde = Symbolic(
+        dim,
+        coordinates={"x": {domain: {"ball": 1, "box": [-1, 2], "gaussian": 2}[domain]}},
+        parameters={"w": jnp.asarray(np.random.default_rng(5).standard_normal(dim)) / 5},
+        residual="laplacian(u) - f",
+        solution="sin(dot(w, x))",
+        key=make_key(0),
+    )
+    ridge = ridge_of(pde, 1, partners(0.9, dim), key=make_key(1))
+    assert ridge is not None
+    assert ridge.along == 1
+    drawn = spread(pde.domain, ridge, 20_000, key=make_key(2))
+    assert jnp.max(jnp.abs(jax.vmap(ridge.inside)(drawn))) <= 1
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -163,7 +182,7 @@ def test_a_solution_of_few_directions_is_fitted(
     exact = pde.solution
     assert exact is not None
     # No point is drawn where the last of these are.
-    out = [r * along / np.linalg.norm(along) for along in (W, V) for r in (-0.6, 0.5, 0.9)]
+    out = [r * v / np.linalg.norm(v) for v in (W, V) for r in (-0.6, 0.5, 0.9)]
     x = jnp.concatenate([pde.domain.sample_interior(100, key=make_key(9)), jnp.array(out)])
 
     def found(key):

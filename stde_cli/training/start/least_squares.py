@@ -61,8 +61,8 @@ class FromLeastSquares(AbstractStart):
             and where few pairs do not explain the equation, neighbours are taken.
         directions: where it is found that all coordinates matter, but along few directions, the
             polynomials are of so many of these at most, up to a degree of 32, and the directions
-            are fitted with them, at points as far out along them as the domain goes. Where all
-            coordinates are numbered.
+            are fitted with them, at points that are moved out along them. Where all coordinates
+            are numbered.
     """
 
     window: Window = 3

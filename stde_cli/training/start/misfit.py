@@ -78,11 +78,24 @@ def improved(
         return misfit(guess(at), points, gradients=gradients, key=fit_key)
 
     new = gauss_newton(residuals, at, iterations, key=probe_key)
+    return better(misfit, guess, at, new, points, key=check_key)
+
+
+def better(
+    misfit: Misfit,
+    guess: Callable[[Unknowns], KnowsLaplacian],
+    old: Unknowns,
+    new: Unknowns,
+    points: int,
+    *,
+    key: PRNGKey,
+) -> Unknowns:
+    """The new, if its misfit at fresh points is less."""
     before, after = lax.map(
-        lambda each: _square(misfit(guess(each), points, key=check_key)),
-        jax.tree.map(lambda *each: jnp.stack(each), at, new),
+        lambda each: _square(misfit(guess(each), points, key=key)),
+        jax.tree.map(lambda *each: jnp.stack(each), old, new),
     )
-    return jax.tree.map(lambda old, new: jnp.where(after < before, new, old), at, new)
+    return jax.tree.map(lambda old, new: jnp.where(after < before, new, old), old, new)
 
 
 def _square(parts: PyTree[Array]) -> Scalar:

@@ -13,14 +13,14 @@ from jaxtyping import Array, Bool, Float, Int
 from stde_cli.ansatz.partners import Partners
 from stde_cli.ansatz.ridge import RidgePolynomials
 from stde_cli.problem.domains import AbstractDomain
+from stde_cli.problem.domains.base import ROUNDING
 from stde_cli.problem.pdes import AbstractPDE
 from stde_cli.system.types import Point, Points, PRNGKey, Scalar
 from stde_cli.training.start.interactions import given, is_dense, where_u_is_known
 
-_GRADIENTS, _LOOKS, _FEWEST = 128, 10_000, 16
-"""Points at which directions are looked for, and how far they go."""
+_GRADIENTS, _FEWEST_GRADIENTS = 128, 16
 _NUMBERS = 10_000_000
-"""In the coordinates of all of these together."""
+"""In all gradients together."""
 _CLEAR = 0.02
 """The part that a direction must have of the gradients' mean square."""
 _ENOUGH = 0.9
@@ -28,11 +28,13 @@ _ENOUGH = 0.9
 _FEW = 0.1
 """So many directions, in units of the coordinates: any few of four hold much of what there is."""
 _DEGREE = 32
-_FAR = 20.0
-"""Deviations of s: so far out polynomials are to hold, where the domain goes so far."""
+_NEAR, _NEAR_WITHOUT_END, _FAR = 5.0, 6.0, 20.0
+"""Deviations of s, beyond which hardly a point is drawn; the same where the domain has no end; and
+the farthest that polynomials are to hold, where the domain goes so far."""
+_WITHOUT_END = 1e6
 _BEYOND = 1.02
 """The end of what they are made for, in units of the farthest found. Where it is wider than what
-the points cover, high degrees are told apart badly: at 1.2 by some 1e-9, at 1.02 by 5e-5."""
+the points cover, high degrees are told apart badly."""
 _HALVINGS = 20
 """By which the end of the domain is found."""
 
@@ -53,19 +55,21 @@ def ridge_of(
     directions = min(directions, int(_FEW * domain.dim))
     if pde.layout.names or domain.circles or not directions:
         return None
-    points_key, scale_key, middle_key, reach_key = jax.random.split(key, 4)
-    room = max(_FEWEST, _NUMBERS // domain.dim)
-    points = where_u_is_known(pde, min(_GRADIENTS, room), key=points_key)
+    points_key, scale_key, reach_key = jax.random.split(key, 3)
+    count = min(_GRADIENTS, max(_FEWEST_GRADIENTS, _NUMBERS // domain.dim))
+    points = where_u_is_known(pde, count, key=points_key)
     gradients = lax.map(jax.grad(given(pde, key=scale_key)), points)
     weights = jnp.where(is_dense(partners), _dominant(gradients, directions), 0.0)
     deviations = jnp.sqrt(jnp.sum((weights * domain.spread) ** 2, axis=1))
-    weights = weights / jnp.where(deviations > 0, _FAR * deviations, 1.0)[:, None]
-    looks = min(_LOOKS, room)
-    offsets = -weights @ jnp.mean(domain.sample_interior(looks, key=middle_key), axis=0)
-    far = RidgePolynomials(weights, offsets, jnp.zeros((1 + _DEGREE,) * directions))
-    ends = _moved(domain, far, jnp.ones(looks), key=reach_key)
-    reach = _BEYOND * jnp.max(jnp.abs(jax.vmap(far.inside)(ends)), axis=0)
-    return far.scaled(jnp.where(reach > 0, 1 / reach, 0.0))
+    weights = weights / jnp.where(deviations > 0, deviations, 1.0)[:, None]
+    centre = jnp.mean(domain.extent, axis=0)
+    without_end = domain.contains(centre + _WITHOUT_END * domain.spread)
+    far = jnp.where(without_end, _NEAR_WITHOUT_END, _FAR)
+    readout = jnp.zeros((1 + _DEGREE,) * directions)
+    largest = RidgePolynomials(weights / far, -weights @ centre / far, readout)
+    ends = _moved(domain, largest, jnp.ones(count), key=reach_key)
+    farthest = jnp.max(jnp.abs(jax.vmap(largest.inside)(ends)), axis=0)
+    return largest.scaled(1 / (_BEYOND * jnp.maximum(farthest, _NEAR / far)))
 
 
 def spread(
@@ -90,19 +94,28 @@ def _moved(
 ) -> Points:
     """Interior points moved along the directions, from one end of the domain (0) to the other (1).
 
-    No farther than the polynomials reach; where there is no direction they stay.
+    Straight on, and no farther than the polynomials reach: in a box that is to the first side.
+    Points beyond that reach stay, and all do where there is no direction.
     """
     points_key, ways_key = jax.random.split(key)
-    # The shortest move that changes one s by one, of each.
-    moves = jnp.linalg.pinv(ridge.weights @ ridge.weights.T, hermitian=True) @ ridge.weights
-    ways = jax.random.normal(ways_key, (len(parts), len(moves)))
-    ways = ways / jnp.linalg.norm(ways, axis=1, keepdims=True)
+    # The move that changes one s by one, of each: the shortest, in deviations of the coordinates.
+    by_spread = ridge.weights * domain.spread**2
+    moves = jnp.linalg.pinv(by_spread @ ridge.weights.T, hermitian=True) @ by_spread
+    there = jnp.any(ridge.weights != 0, axis=1)
+    ways = jnp.where(there, jax.random.normal(ways_key, (len(parts), len(moves))), 0.0)
+    lengths = jnp.linalg.norm(ways, axis=1, keepdims=True)
+    # Across a square of which a side is 2.
+    longest = 2 * len(moves) ** 0.5
+    ways = longest * ways / jnp.where(lengths > 0, lengths, 1.0)
+    centre = jnp.mean(domain.extent, axis=0)
 
     def is_inside(x: Point) -> Bool[Array, ""]:
-        return domain.contains(x) & jnp.all(jnp.abs(ridge.inside(x)) <= 1)
+        # Not only but for rounding.
+        wider = x + 3 * ROUNDING * (x - centre)
+        return domain.contains(wider) & jnp.all(jnp.abs(ridge.inside(x)) <= 1)
 
     def moved(x: Point, way: Float[Array, " directions"], part: Scalar) -> Point:
-        across = 2 * way @ moves
+        across = way @ moves
 
         def farthest(move: Point) -> Scalar:
             def halve(k: Int[Array, ""], length: Scalar) -> Scalar:
@@ -112,7 +125,8 @@ def _moved(
             return lax.fori_loop(0, _HALVINGS, halve, jnp.zeros(()))
 
         back, ahead = farthest(-across), farthest(across)
-        return x + (part * (back + ahead) - back) * across
+        move = (part * (back + ahead) - back) * across
+        return jnp.where(is_inside(x), x + move, x)
 
     return jax.vmap(moved)(domain.sample_interior(len(parts), key=points_key), ways, parts)
 

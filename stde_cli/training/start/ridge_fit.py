@@ -19,7 +19,7 @@ from stde_cli.system.types import PRNGKey
 from stde_cli.training.levenberg_marquardt import levenberg_marquardt
 from stde_cli.training.start.base import Units
 from stde_cli.training.start.equations import Equations
-from stde_cli.training.start.misfit import PLENTY, Misfit, improved
+from stde_cli.training.start.misfit import PLENTY, Misfit, better, improved
 
 _MOST_UNKNOWNS = 1_500
 """Of a dense fit."""
@@ -59,7 +59,8 @@ class RidgeFit(eqx.Module):
 
         def moved(shift: _Shift) -> Guess:
             # What belongs to directions that are not there stays zero.
-            weights = ridge.weights + jnp.where(ridge.weights != 0, shift[1], 0.0)
+            there = jnp.any(ridge.weights != 0, axis=1, keepdims=True)
+            weights = ridge.weights + jnp.where(there, shift[1], 0.0)
             terms = jnp.where(ridge.terms[low], shift[2], 0.0)
             moved = RidgePolynomials(weights, ridge.offsets, ridge.readout.at[low].add(terms))
             return Guess(powers + shift[0], nothing.constraint, nothing.polynomials, moved)
@@ -90,14 +91,17 @@ class RidgeFit(eqx.Module):
     def _dense(
         self, moved: _Moved, shift: _Shift, ridge: RidgePolynomials, *, key: PRNGKey
     ) -> _Shift:
+        fit_key, check_key = jax.random.split(key)
         at, unravel = ravel_pytree(shift)
         points = max(_FEWEST_POINTS, _POINTS_PER_UNKNOWN * at.size)
         of_conditions = int(_CONDITION_POINTS_PER_UNKNOWN * at.size)
         equations = Equations(
-            self.residual, self.units, (points, of_conditions), _HELD_OUT, ridge=ridge, key=key
+            self.residual, self.units, (points, of_conditions), _HELD_OUT, ridge=ridge, key=fit_key
         )
         linearised = partial(equations.linearised, lambda at: moved(unravel(at)))
-        return unravel(levenberg_marquardt(linearised, at, rounds=_DENSE_ROUNDS)[0])
+        new = unravel(levenberg_marquardt(linearised, at, rounds=_DENSE_ROUNDS)[0])
+        misfit = Misfit(self.residual, self.units, ridge)
+        return better(misfit, moved, shift, new, points, key=check_key)
 
 
 def _size(shift: _Shift) -> int:
