@@ -32,6 +32,7 @@ _NEAR, _NEAR_WITHOUT_END, _FAR = 5.0, 6.0, 20.0
 """Deviations of s, beyond which hardly a point is drawn; the same where the domain has no end; and
 the farthest that polynomials are to hold, where the domain goes so far."""
 _WITHOUT_END = 1e6
+"""Deviations of each coordinate: a domain that goes so far has no end."""
 _BEYOND = 1.02
 """The end of what they are made for, in units of the farthest found. Where it is wider than what
 the points cover, high degrees are told apart badly."""

@@ -62,8 +62,8 @@ class RidgeFit(eqx.Module):
             there = jnp.any(ridge.weights != 0, axis=1, keepdims=True)
             weights = ridge.weights + jnp.where(there, shift[1], 0.0)
             terms = jnp.where(ridge.terms[low], shift[2], 0.0)
-            moved = RidgePolynomials(weights, ridge.offsets, ridge.readout.at[low].add(terms))
-            return Guess(powers + shift[0], nothing.constraint, nothing.polynomials, moved)
+            found = RidgePolynomials(weights, ridge.offsets, ridge.readout.at[low].add(terms))
+            return Guess(powers + shift[0], nothing.constraint, nothing.polynomials, found)
 
         still = jnp.zeros_like(powers), jnp.zeros_like(ridge.weights), jnp.zeros(len(low[0]))
         rounds_key, dense_key = jax.random.split(key)
